@@ -1,0 +1,1 @@
+"""Training of networks over their execution paths (extra ``[train]``: PyTorch and transformers)."""
