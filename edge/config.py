@@ -1,0 +1,144 @@
+"""The configuration: TOML, typed, each field with a description and a unit; unknown keys are refused by name."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from edge.controller.ladder import Limits
+from edge.errors import UsageError
+
+DEFAULT_CONFIG = Path("/etc/joulepath/config.toml")
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class EngineConfig(Section):
+    """How variants are executed."""
+
+    library: Literal["auto", "ai-edge-litert", "tflite-runtime"] = Field("auto", description="which LiteRT library")
+    threads: int = Field(0, ge=0, le=256, description="inference threads; 0 is every core")
+    max_resident_files: int = Field(4, ge=1, le=64, description="model files kept loaded at once")
+
+
+class CameraConfig(Section):
+    """How frames are captured."""
+
+    freeze_timeout_s: float = Field(3.0, gt=0, le=3600, description="no frame for so long: restart the camera, s")
+
+
+class SamplerConfig(Section):
+    """How sensors are read."""
+
+    power_rate_hz: float | None = Field(
+        None, gt=0, le=1000, description="rate of the energy channel, Hz; board's own by default"
+    )
+    raw: bool = Field(False, description="keep raw samples in the journal's ring")
+
+
+class ControllerConfig(Section):
+    """What the controller must respect."""
+
+    kind: Literal["ladder"] = Field("ladder", description="which controller")
+    period_s: float = Field(0.25, gt=0, le=60, description="time between two decisions, s")
+    deadline_ms: float | None = Field(None, gt=0, description="longest inference time, ms; none by default")
+    max_temperature_c: float | None = Field(75.0, description="step down above this temperature, °C")
+    temperature_hysteresis_c: float = Field(5.0, gt=0, description="step up again below the limit less this, °C")
+    emergency_temperature_c: float | None = Field(85.0, description="cheapest variant at once, °C")
+    max_power_w: float | None = Field(None, gt=0, description="step down above this power, W")
+    power_hysteresis_w: float = Field(0.5, ge=0, description="step up again below the limit less this, W")
+    battery_saving_from: float = Field(
+        0.5, ge=0, le=1, description="charge below which cheaper variants are chosen, ratio"
+    )
+    battery_critical: float = Field(0.05, ge=0, le=1, description="charge below which only the cheapest runs, ratio")
+    battery_hysteresis: float = Field(0.02, ge=0, le=1, description="charge to regain before stepping up, ratio")
+    dwell_s: float = Field(5.0, ge=0, le=86400, description="shortest stay on a variant, s")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> ControllerConfig:
+        if self.battery_critical > self.battery_saving_from:
+            raise ValueError("battery_critical must not be above battery_saving_from")
+        hot, limit = self.emergency_temperature_c, self.max_temperature_c
+        if hot is not None and limit is not None and hot < limit:
+            raise ValueError("emergency_temperature_c must not be below max_temperature_c")
+        return self
+
+    def limits(self) -> Limits:
+        """The same values as the ladder controller takes them."""
+        values = self.model_dump(exclude={"kind", "period_s"})
+        return Limits(**values)
+
+
+class JournalConfig(Section):
+    """What is recorded."""
+
+    commit_interval_s: float = Field(30.0, gt=0, le=3600, description="a power cut loses at most this much, s")
+    max_bytes: int = Field(2_000_000_000, ge=1_000_000, description="size kept on disk, oldest rows go first, bytes")
+
+
+class Config(Section):
+    """Everything that can be set."""
+
+    bundle: Path | None = Field(None, description="bundle directory")
+    camera: str | None = Field(None, description="camera source, as in joulepath run --camera")
+    board: str | None = Field(None, description="board, as in joulepath run --board")
+    journal_file: Path | None = Field(None, description="journal database")
+    socket: Path | None = Field(None, description="control socket")
+    engine: EngineConfig = EngineConfig()
+    camera_process: CameraConfig = CameraConfig()
+    sampler: SamplerConfig = SamplerConfig()
+    controller: ControllerConfig = ControllerConfig()
+    journal: JournalConfig = JournalConfig()
+
+
+def load_config(path: Path | None) -> Config:
+    """Read `path`; with None the default file where it exists, else the defaults. Raises UsageError."""
+    if path is None:
+        if not DEFAULT_CONFIG.is_file():
+            return Config()
+        path = DEFAULT_CONFIG
+    try:
+        raw = _parse_toml(path.read_bytes().decode("utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror}); check --config") from error
+    except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError are ValueErrors
+        raise UsageError(f"{path}: not valid TOML: {error}") from error
+    try:
+        return Config.model_validate(raw)
+    except ValidationError as error:
+        raise UsageError(f"{path}: {explain(error, Config)}") from error
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """The first problem in words; for an unknown key the nearest known one."""
+    problem = error.errors()[0]
+    where = [str(part) for part in problem["loc"]]
+    name = ".".join(where) or "configuration"
+    if problem["type"] != "extra_forbidden":
+        return f"{name}: {problem['msg']}"
+    known = list(_fields_at(model, where[:-1]))
+    near = difflib.get_close_matches(where[-1], known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
+    return f"unknown key {name!r}; {hint}"
+
+
+def _fields_at(model: type[BaseModel], where: list[str]) -> list[str]:
+    for part in where:
+        annotation = model.model_fields[part].annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            model = annotation
+    return list(model.model_fields)
+
+
+def _parse_toml(text: str) -> dict[str, Any]:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    return tomllib.loads(text)

@@ -1,0 +1,17 @@
+"""Controllers decide which variant runs next; pure functions of what was seen and learnt."""
+
+from edge.controller.contract import Candidate, Controller, Decision, Observation
+from edge.controller.ladder import LadderController, LadderState, Limits, ladder_of
+from edge.controller.pinned import PinnedController
+
+__all__ = [
+    "Candidate",
+    "Controller",
+    "Decision",
+    "LadderController",
+    "LadderState",
+    "Limits",
+    "Observation",
+    "PinnedController",
+    "ladder_of",
+]

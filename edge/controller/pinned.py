@@ -1,0 +1,24 @@
+"""A manual pin: one variant, whatever the limits say, until an emergency or the pin's end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edge.controller.contract import Controller, Decision, Observation
+
+
+class PinnedController:
+    """Wraps a controller: while `pin` names a usable variant it wins, except over an emergency."""
+
+    def __init__(self, inner: Controller, pin: str) -> None:
+        self.inner, self.pin = inner, pin
+
+    def initial(self) -> Any:
+        return self.inner.initial()
+
+    def decide(self, state: Any, seen: Observation) -> tuple[Any, Decision]:
+        state, decision = self.inner.decide(state, seen)
+        usable = any(c.id == self.pin and c.usable for c in seen.candidates)
+        if decision.emergency or not usable:
+            return state, decision
+        return state, Decision(self.pin, "pinned by hand", decision.numbers)
