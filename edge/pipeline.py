@@ -1,0 +1,358 @@
+"""The pipeline: camera -> prepare -> infer -> finish -> sinks and ledger, with inference never waiting for the rest.
+
+Three threads: one prepares the next frame while the present one is inferred, this one keeps the engine busy and swaps
+variants between two frames, one finishes (mask, score, sinks). Inference itself runs in the engine's own process.
+"""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from threading import Event, Thread
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from boards.board import Activity
+from edge.bundle import InputSpec, Variant
+from edge.cameras.frame import EndOfStream, Frame
+from edge.engines.process import EngineLost, InferResult
+from edge.ledger import Ledger, Served
+from edge.steward import Steward
+
+Clock = Callable[[], int]
+NS_PER_MS = 1_000_000
+
+
+class Source(Protocol):
+    """A camera: `next` waits at most `timeout_s`, gives None when nothing came, raises EndOfStream at the end."""
+
+    live: bool
+
+    def next(self, timeout_s: float) -> Frame | None: ...
+
+    def release(self, frame: Frame) -> None: ...
+
+
+class Executor(Protocol):
+    """What the pipeline asks of the pool (`edge.variants.Pool`)."""
+
+    def input_view(self, slot: int, spec: InputSpec) -> npt.NDArray[Any]: ...
+
+    def submit(self, variant_id: str, input_slot: int, output_slot: int) -> None: ...
+
+    def result(self, variant_id: str, timeout_s: float) -> InferResult: ...
+
+    def output_view(self, variant_id: str, output_slot: int) -> npt.NDArray[Any]: ...
+
+
+class Task(Protocol):
+    """What an output means: `finish` turns it into something to show and to score."""
+
+    def finish(self, output: npt.NDArray[Any], variant: Variant, size: tuple[int, int]) -> npt.NDArray[Any]: ...
+
+    def score(self, answer: npt.NDArray[Any], truth: npt.NDArray[np.uint8]) -> float | None: ...
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A finished frame as sinks get it; `answer` is a mask HxW uint8 (segment) or scores (classify)."""
+
+    frame: Frame
+    answer: npt.NDArray[Any]
+    variant: str
+    served: Served
+    miou: float | None
+
+
+class Sink(Protocol):
+    """Where finished frames go; must be quick, the frame's image is only valid during the call."""
+
+    def show(self, shown: Shown) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass
+class _Prepared:
+    frame: Frame
+    slot: int
+    spec: InputSpec
+    prepare_ns: int
+
+
+@dataclass
+class _Inferred:
+    prepared: _Prepared
+    variant: str
+    output_slot: int
+    result: InferResult
+
+
+@dataclass
+class Counters:
+    """What the run has done so far; read by the status and the summary."""
+
+    frames: int = 0
+    skipped: int = 0
+    retried: int = 0
+    first_frame_ns: int | None = None
+    last_done_ns: int | None = None
+    last_age_ms: float | None = None
+    last_infer_ms: float | None = None
+    recent_done_ns: list[int] = field(default_factory=list)
+
+
+class Pipeline:
+    """One run over one camera. `run` returns when the stream ends, `frames` are done, or `stop` was called."""
+
+    INPUT_SLOTS = 2
+    OUTPUT_SLOTS = 2
+
+    def __init__(
+        self,
+        camera: Source,
+        pool: Executor,
+        steward: Steward,
+        task: Task,
+        variants: dict[str, Variant],
+        variant_numbers: dict[str, int],
+        ledger: Ledger,
+        prepare: Callable[[npt.NDArray[np.uint8], InputSpec, npt.NDArray[Any]], None],
+        *,
+        clock: Clock,
+        sinks: Sequence[Sink] = (),
+        note: Callable[[Activity], None] = lambda activity: None,
+        slowdown: Callable[[], float] = lambda: 1.0,
+        on_event: Callable[[str, str, str], None] = lambda level, kind, message: None,
+    ) -> None:
+        self._camera, self._pool, self._steward, self._task = camera, pool, steward, task
+        self._variants, self._numbers, self._ledger, self._prepare = variants, variant_numbers, ledger, prepare
+        self._clock, self._sinks, self._note, self._slowdown = clock, list(sinks), note, slowdown
+        self._on_event = on_event
+        self.counters = Counters()
+        self._stop = Event()
+        self._ended = Event()
+        self._wake = Event()  # an inference ended: the next frame may be taken
+        self._expected_end_ns = 0
+        self._lead_ns = 4 * NS_PER_MS
+        self._free_inputs: queue.Queue[int] = queue.Queue()
+        for slot in range(self.INPUT_SLOTS):
+            self._free_inputs.put(slot)
+        self._free_outputs: queue.Queue[int] = queue.Queue()
+        for slot in range(self.OUTPUT_SLOTS):
+            self._free_outputs.put(slot)
+        self._prepared: queue.Queue[_Prepared] = queue.Queue()
+        self._inferred: queue.Queue[_Inferred | None] = queue.Queue()
+        self._spec: InputSpec | None = None
+        self._failure: BaseException | None = None
+        self._wanted_frames: int | None = None
+
+    def stop(self) -> None:
+        """End the run after the frame under way; safe to call from a signal handler or another thread."""
+        self._stop.set()
+        self._wake.set()
+
+    def run(self, frames: int | None = None) -> Counters:
+        """Serve frames until the end; raises what a thread of it raised."""
+        self._wanted_frames = frames
+        preparer = Thread(target=self._guard, args=(self._prepare_loop,), name="prepare", daemon=True)
+        finisher = Thread(target=self._guard, args=(self._finish_loop,), name="finish", daemon=True)
+        finisher.start()
+        try:
+            self._wait_for_a_variant()
+            preparer.start()
+            self._infer_loop(frames)
+        finally:
+            self.stop()
+            self._inferred.put(None)
+            finisher.join(timeout=5)
+            if preparer.ident is not None:
+                preparer.join(timeout=2)
+        if self._failure is not None:
+            raise self._failure
+        return self.counters
+
+    # -- the three loops --------------------------------------------------------------------------------------
+
+    def _guard(self, loop: Callable[[], None]) -> None:
+        try:
+            loop()
+        except BaseException as error:  # carried over to the caller of run()
+            self._failure = error
+            self.stop()
+
+    def _wait_for_a_variant(self) -> None:
+        while not self._stop.is_set():
+            variant = self._steward.at_boundary(self._clock())
+            if variant is not None:
+                self._spec = self._variants[variant].input
+                return
+            self._wake.wait(0.002)
+
+    def _prepare_loop(self) -> None:
+        taken = 0
+        while not self._stop.is_set() and (self._wanted_frames is None or taken < self._wanted_frames):
+            slot = _get(self._free_inputs, self._stop)
+            if slot is None:
+                return
+            self._wait_until_fresh()
+            frame = self._next_frame()
+            if frame is None:
+                self._free_inputs.put(slot)
+                if self._ended.is_set():
+                    return
+                continue
+            taken += 1
+            spec = self._spec
+            assert spec is not None
+            self._prepared.put(self._prepare_frame(frame, slot, spec))
+        self._ended.set()
+
+    def _infer_loop(self, frames: int | None) -> None:
+        served = 0
+        while not self._stop.is_set() and (frames is None or served < frames):
+            self._ledger.settle(self._clock())
+            try:
+                prepared = self._prepared.get(timeout=0.05)
+            except queue.Empty:
+                if self._ended.is_set() and self._prepared.empty():
+                    return
+                continue
+            if self._serve(prepared):
+                served += 1
+
+    def _finish_loop(self) -> None:
+        while (item := self._inferred.get()) is not None:
+            self._finish(item)
+
+    # -- prepare ----------------------------------------------------------------------------------------------
+
+    def _wait_until_fresh(self) -> None:
+        # A live frame is taken as late as preparing allows, so that it is young when its inference starts.
+        if not self._camera.live:
+            return
+        while not self._stop.is_set():
+            left_ns = self._expected_end_ns - self._lead_ns - self._clock()
+            if left_ns <= 0:
+                return
+            self._wake.clear()
+            if self._wake.wait(left_ns / 1e9):
+                return
+
+    def _next_frame(self) -> Frame | None:
+        try:
+            return self._camera.next(0.1)
+        except EndOfStream:
+            self._ended.set()
+            return None
+
+    def _prepare_frame(self, frame: Frame, slot: int, spec: InputSpec) -> _Prepared:
+        began = self._clock()
+        self._prepare(frame.image, spec, self._pool.input_view(slot, spec))
+        took = self._clock() - began
+        self._lead_ns = max(2 * NS_PER_MS, (7 * self._lead_ns + 2 * took + NS_PER_MS) // 8)
+        return _Prepared(frame, slot, spec, took)
+
+    # -- infer ------------------------------------------------------------------------------------------------
+
+    def _serve(self, prepared: _Prepared) -> bool:
+        output_slot = _get(self._free_outputs, self._stop)
+        if output_slot is None:
+            return False
+        while not self._stop.is_set():
+            variant = self._steward.at_boundary(self._clock())
+            if variant is None:  # every engine was lost: wait for one to come back, keep the frame
+                self._wake.wait(0.005)
+                continue
+            spec = self._variants[variant].input
+            self._spec = spec
+            if prepared.spec != spec:
+                prepared = self._prepare_frame(prepared.frame, prepared.slot, spec)
+            try:
+                result = self._infer(variant, prepared.slot, output_slot)
+            except EngineLost as error:
+                self._on_event("error", "engine_lost", str(error))
+                self.counters.retried += 1
+                self._steward.drop_active()
+                continue
+            self._free_inputs.put(prepared.slot)
+            self._ledger.window_started(result.start_ns)
+            self._steward.latency.add(variant, (result.end_ns - result.start_ns) / NS_PER_MS)
+            self._inferred.put(_Inferred(prepared, variant, output_slot, result))
+            return True
+        return False
+
+    def _infer(self, variant: str, input_slot: int, output_slot: int) -> InferResult:
+        expected_ms = self._steward.latency.means.get(variant, 0.0)
+        began = self._clock()
+        self._expected_end_ns = began + int(expected_ms * NS_PER_MS)
+        self._note(Activity(variant, True, began))
+        try:
+            self._pool.submit(variant, input_slot, output_slot)
+            result = self._pool.result(variant, timeout_s=30.0)
+            return self._throttle(result)
+        finally:
+            self._note(Activity(variant, False, self._clock()))
+            self._expected_end_ns = 0
+            self._wake.set()
+
+    def _throttle(self, result: InferResult) -> InferResult:
+        # Only the simulated board slows down: its frame is held back as long as a throttled board would take.
+        factor = self._slowdown()
+        if factor <= 1.0:
+            return result
+        end_ns = result.start_ns + int((result.end_ns - result.start_ns) * factor)
+        self._stop.wait(max(0.0, (end_ns - self._clock()) / 1e9))
+        return InferResult(start_ns=result.start_ns, end_ns=max(result.end_ns, self._clock()))
+
+    # -- finish -----------------------------------------------------------------------------------------------
+
+    def _finish(self, item: _Inferred) -> None:
+        began = self._clock()
+        frame, variant = item.prepared.frame, self._variants[item.variant]
+        size = frame.truth.shape if frame.truth is not None else (variant.input.height, variant.input.width)
+        output = self._pool.output_view(item.variant, item.output_slot)
+        answer = self._task.finish(output, variant, (int(size[0]), int(size[1])))
+        self._free_outputs.put(item.output_slot)
+        miou = self._task.score(answer, frame.truth) if frame.truth is not None else None
+        done = self._clock()
+        served = Served(
+            sequence=frame.sequence,
+            variant_id=self._numbers[item.variant],
+            skipped=frame.skipped,
+            captured_ns=frame.monotonic_ns,
+            start_ns=item.result.start_ns,
+            infer_end_ns=item.result.end_ns,
+            done_ns=done,
+            prepare_ns=item.prepared.prepare_ns,
+            finish_ns=done - began,
+            miou_ppm=None if miou is None else round(miou * 1e6),
+        )
+        self._ledger.finished(served)
+        self._count(served)
+        for sink in self._sinks:
+            sink.show(Shown(frame, answer, item.variant, served, miou))
+        self._camera.release(frame)
+
+    def _count(self, served: Served) -> None:
+        counters = self.counters
+        counters.frames += 1
+        counters.skipped += served.skipped
+        if counters.first_frame_ns is None:
+            counters.first_frame_ns = served.done_ns
+        counters.last_done_ns = served.done_ns
+        counters.last_age_ms = (served.done_ns - served.captured_ns) / NS_PER_MS
+        counters.last_infer_ms = (served.infer_end_ns - served.start_ns) / NS_PER_MS
+        counters.recent_done_ns = [*counters.recent_done_ns[-29:], served.done_ns]
+
+
+def _get(source: queue.Queue[int], stop: Event) -> int | None:
+    while not stop.is_set():
+        try:
+            return source.get(timeout=0.1)
+        except queue.Empty:
+            continue
+    return None
