@@ -1,0 +1,1 @@
+"""Network families: each reads published weights and is written once against `converters.ops`."""

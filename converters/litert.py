@@ -1,0 +1,87 @@
+"""Networks to LiteRT (.tflite) files: several execution paths as signatures of one file that share their weights."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from converters.errors import ConvertError
+from converters.ops import Ops, Shape
+
+Builder = Callable[[Ops[Any]], None]
+PRECISIONS = ("float32", "float16")
+
+
+@dataclass(frozen=True)
+class LiteRtFile:
+    """A flatbuffer, and how often each operation occurs in each of its signatures."""
+
+    content: bytes
+    operations: Mapping[str, Counter[str]]
+
+
+def to_litert(
+    builders: Mapping[str, Builder], inputs: Mapping[str, Shape], precision: str = "float32"
+) -> LiteRtFile:
+    """Convert one builder a signature. `inputs` are the float32 inputs, the same for every signature.
+
+    float16 stores weights in half precision; engines compute in float32 from them. Tensor names are unique over the
+    whole file, which the quantizer needs. Raises ConvertError when an operation is left that no engine of ours runs.
+    """
+    if precision not in PRECISIONS:
+        raise ConvertError(f"precision {precision!r}: a float file is one of {', '.join(PRECISIONS)}")
+    import tensorflow as tf
+
+    with tempfile.TemporaryDirectory(prefix="joulepath-") as folder:
+        _save(builders, inputs, Path(folder))
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(builders))
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+        if precision == "float16":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.target_spec.supported_types = [tf.float16]
+        try:
+            content = converter.convert()
+        except Exception as error:  # the converter raises its own and MLIR's errors, all meaning the same
+            raise ConvertError(f"TFLiteConverter refused the network: {str(error).splitlines()[0]}") from error
+    return _named_apart(content)
+
+
+def _save(builders: Mapping[str, Builder], inputs: Mapping[str, Shape], folder: Path) -> None:
+    import tensorflow as tf
+
+    from converters.ops.tensorflow import TensorFlowOps, WeightStore
+
+    store = WeightStore()
+    signatures = {}
+    for name, builder in builders.items():
+        signature = {key: tf.TensorSpec(shape, tf.float32, name=key) for key, shape in inputs.items()}
+
+        def run(builder: Builder = builder, **tensors: Any) -> dict[str, Any]:
+            ops = TensorFlowOps(tensors, store)
+            builder(ops)
+            return ops.outputs
+
+        signatures[name] = tf.function(run, autograph=False).get_concrete_function(**signature)
+    tf.saved_model.save(store, str(folder), signatures=signatures)
+
+
+def _named_apart(content: bytes) -> LiteRtFile:
+    # The converter names tensors after the graph's nodes, and two signatures have the same nodes.
+    from tensorflow.lite.python import schema_py_generated as schema
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    keys = {signature.subgraphIndex: signature.signatureKey.decode() for signature in model.signatureDefs}
+    names = {value: name for name, value in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
+    operations: dict[str, Counter[str]] = {}
+    for index, graph in enumerate(model.subgraphs):
+        key = keys.get(index, f"subgraph{index}")
+        for number, tensor in enumerate(graph.tensors):
+            tensor.name = f"{key}/{number}".encode()
+        codes = (model.operatorCodes[operator.opcodeIndex] for operator in graph.operators)
+        operations[key] = Counter(names[max(code.builtinCode, code.deprecatedBuiltinCode)] for code in codes)
+    return LiteRtFile(bytes(flatbuffer_utils.convert_object_to_bytearray(model)), operations)
