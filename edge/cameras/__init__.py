@@ -1,0 +1,1 @@
+"""Cameras: where frames come from. A source runs in a child process that can be killed and started again."""
