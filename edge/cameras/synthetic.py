@@ -107,7 +107,7 @@ class SyntheticStreet:
         tick = int(time_s * 997) & 0xFFFF
         top, left = tick % 61, tick // 61 % 61
         window = field[top : top + self.height, left : left + self.width]
-        return window * np.float32(self._manner.noise / 65) + np.float32(1)
+        return np.asarray(window * np.float32(self._manner.noise / 65) + np.float32(1), np.float32)
 
     def _expose(self, image: Image, time_s: float) -> Image:
         """Lens and sensor: a touch of blur, a drifting white balance."""

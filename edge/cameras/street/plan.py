@@ -241,7 +241,8 @@ def _furniture(builder: _Builder, side: int, character: float) -> None:
             slot += rng.uniform(5.6, 7.5)
     for _ in range(rng.randrange(0, 3)):
         across = side * rng.uniform(manner.road_half_m + 0.8, manner.wall_m - 0.4)
-        builder.add("person", rng.uniform(0, 40), across, rng.uniform(1.5, 1.9), _paint(rng, 0.8), accent=_paint(rng, 0.6))
+        height = rng.uniform(1.5, 1.9)
+        builder.add("person", rng.uniform(0, 40), across, height, _paint(rng, 0.8), accent=_paint(rng, 0.6))
 
 
 def _vehicle(builder: _Builder, offset_m: float, x_m: float) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.cameras.street.plan import Manner
-from edge.cameras.street.view import BUILDING, FENCE, NEAR_M, PAVEMENT, ROAD, SKY, TREE, Canvas, Colour, Points
+from edge.cameras.street.view import BUILDING, FENCE, NEAR_M, PAVEMENT, ROAD, SKY, TREE, Canvas, Colour
 
 _TILE = 512
 _GRAIN: dict[int, float] = {BUILDING: 0.85, ROAD: 0.75, PAVEMENT: 0.9, TREE: 1.0, FENCE: 0.9, SKY: 0.06}
@@ -18,7 +18,7 @@ _GRAIN: dict[int, float] = {BUILDING: 0.85, ROAD: 0.75, PAVEMENT: 0.9, TREE: 1.0
 
 @lru_cache(maxsize=1)
 def _tiles() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Repeating noise in gain units around 0, float32: ground (512x512), and wall with leaves (512x512x2)."""
+    """Repeating noise in gain units around 0, float32: ground (512x512), and wall and leaves (2x512x512)."""
     rng = np.random.default_rng(7)
 
     def octave(cells: int) -> npt.NDArray[np.float32]:
@@ -33,7 +33,7 @@ def _tiles() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     wall[::4] -= 0.09
     wall[:, ::64] -= 0.05
     leaves = 0.10 * octave(256) + 0.16 * octave(128) + 0.14 * octave(32)
-    return ground, np.ascontiguousarray(np.stack([wall, leaves], -1))
+    return ground, np.stack([wall, leaves])
 
 
 def paint_sky(canvas: Canvas, manner: Manner, time_s: float) -> None:
@@ -52,7 +52,9 @@ def paint_sky(canvas: Canvas, manner: Manner, time_s: float) -> None:
     canvas.image[:rows] = cv2.resize(small.astype(np.uint8), (view.width, rows), interpolation=cv2.INTER_LINEAR)
 
 
-def strip(canvas: Canvas, left_m: float, right_m: float, near: float, far: float, colour: Colour, label: int | None) -> None:
+def strip(
+    canvas: Canvas, left_m: float, right_m: float, near: float, far: float, colour: Colour, label: int | None
+) -> None:
     """A band of ground between two distances across the street."""
     view = canvas.view
     along = np.geomspace(max(near, NEAR_M), far, 2 if far - near < 6 else 9)
@@ -140,14 +142,15 @@ def _upright_grain(canvas: Canvas) -> npt.NDArray[np.float32]:
     columns = np.arange(view.width, dtype=np.float32) - np.float32(view.centre_px)
     rows = np.arange(view.height, dtype=np.float32) - np.float32(view.horizon_px)
     depth = np.clip(view.focal_px * 7.0 / np.maximum(np.abs(columns), 2), 2, 160).astype(np.float32)
-    u, v = np.empty((2, view.height, view.width), np.float32)
-    u[:] = (depth + view.travel_m % 1024) * 12 % _TILE
-    np.multiply(rows[:, None], depth * np.float32(-12 / view.focal_px), out=v)
-    sampled = cv2.remap(upright, u, v, cv2.INTER_NEAREST, borderMode=cv2.BORDER_WRAP)
-    wall, leaves = cv2.split(sampled)
-    np.copyto(wall, leaves, where=canvas.mask == TREE)
-    wall *= np.clip(26 / depth, 0.3, 1)
-    return np.asarray(wall, np.float32)
+    along = ((depth + view.travel_m % 1024) * 12).astype(np.int32) % _TILE
+    index = (rows[:, None] * (depth * np.float32(-12 / view.focal_px))).astype(np.int32)
+    index &= _TILE - 1
+    index *= _TILE
+    index += along
+    np.add(index, _TILE * _TILE, out=index, where=canvas.mask == TREE)
+    grain: npt.NDArray[np.float32] = upright.ravel()[index]
+    grain *= np.clip(26 / depth, 0.3, 1)
+    return grain
 
 
 def _ground_grain(canvas: Canvas, first: int) -> npt.NDArray[np.float32]:
@@ -156,13 +159,14 @@ def _ground_grain(canvas: Canvas, first: int) -> npt.NDArray[np.float32]:
     columns = np.arange(view.width, dtype=np.float32) - np.float32(view.centre_px)
     rows = np.arange(first, view.height, dtype=np.float32) - np.float32(view.horizon_px)
     ahead = np.clip(view.focal_px * view.camera_y_m / np.maximum(rows, 0.5), NEAR_M, 200).astype(np.float32)
-    x, z = np.empty((2, len(rows), view.width), np.float32)
-    np.multiply(columns, (ahead * np.float32(24 / view.focal_px))[:, None], out=x)
-    x += ((view.camera_x_m - view.bend_per_m * ahead * ahead) * 24).astype(np.float32)[:, None]
-    z[:] = ((ahead + view.travel_m % 1024) * 24 % _TILE)[:, None]
-    flat = cv2.remap(ground, x, z, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+    across = columns * (ahead * np.float32(24 / view.focal_px))[:, None]
+    across += ((view.camera_x_m - view.bend_per_m * ahead * ahead) * 24).astype(np.float32)[:, None]
+    index = across.astype(np.int32)
+    index &= _TILE - 1
+    index += (((ahead + view.travel_m % 1024) * 24).astype(np.int32) % _TILE * _TILE)[:, None]
+    flat: npt.NDArray[np.float32] = ground.ravel()[index]
     flat *= np.clip(14 / ahead, 0.15, 1)[:, None]
-    return np.asarray(flat, np.float32)
+    return flat
 
 
 @lru_cache(maxsize=4)

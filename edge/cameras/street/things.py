@@ -11,10 +11,23 @@ import numpy as np
 
 from edge.cameras.street.plan import Thing
 from edge.cameras.street.view import (
-    BICYCLIST, BUILDING, CAR, FENCE, NEAR_M, PEDESTRIAN, POLE, SIGN, TREE,
-    Canvas, Colour, Points, box, disc,
+    BICYCLIST,
+    BUILDING,
+    CAR,
+    FENCE,
+    NEAR_M,
+    PEDESTRIAN,
+    POLE,
+    SIGN,
+    TREE,
+    Canvas,
+    Colour,
+    Points,
+    box,
+    disc,
 )  # fmt: skip
 
+_DETAIL_M = 40.0
 _SKIN: tuple[Colour, ...] = ((120, 150, 200), (90, 120, 170), (50, 75, 115), (140, 170, 220))
 _GLASS: tuple[Colour, ...] = ((40, 35, 30), (85, 75, 65), (150, 135, 120), (60, 60, 70), (200, 185, 170))
 
@@ -103,9 +116,7 @@ def paint_fence(canvas: Canvas, thing: Thing, near: float, far: float, gain: flo
     step = (0.35, 2.5, 0.9)[style]
     posts = far - thing.length_m + np.arange(int(thing.length_m / step)) * step
     posts = posts[posts > NEAR_M]
-    lines = np.stack(
-        [view.project(thing.x_m, 0.0, posts), view.project(thing.x_m, thing.height_m, posts)], axis=1
-    )
+    lines = np.stack([view.project(thing.x_m, 0.0, posts), view.project(thing.x_m, thing.height_m, posts)], axis=1)
     if len(lines):
         canvas.lines(lines, canvas.shade(thing.accent, depth, gain * 0.8), view.focal_px * 0.05 / depth)
 
@@ -118,13 +129,15 @@ def _crown(style: int) -> tuple[Points, Points, Points]:
     ragged = np.array([rng.uniform(0.8, 1.0) for _ in turn]) * (0.92 + 0.08 * np.sin(turn * 5 + style))
     outline = np.stack([np.cos(turn) * ragged, np.sin(turn) * ragged], -1)
     clumps = np.stack([
-        disc(rng.uniform(-0.6, 0.6), rng.uniform(-0.6, 0.6), (s := rng.uniform(0.1, 0.3)), s * 0.8, 7) for _ in range(22)
+        disc(rng.uniform(-0.6, 0.6), rng.uniform(-0.6, 0.6), (s := rng.uniform(0.1, 0.3)), s * 0.8, 7)
+        for _ in range(22)
     ])  # fmt: skip
     clumps += np.array([[rng.uniform(-0.06, 0.06) for _ in range(2)] for _ in range(22 * 7)]).reshape(22, 7, 2)
-    tips = [(rng.uniform(0.2, 0.9), rng.uniform(-math.pi, 0)) for _ in range(26)]
+    turns = [(rng.uniform(0.2, 0.9), rng.uniform(-math.pi, 0)) for _ in range(26)]
+    tips = [(reach, math.cos(turn), math.sin(turn)) for reach, turn in turns]
     branches = np.array([
-        [(0.02 * i % 0.1, 0.9), (r * 0.45 * math.cos(a), 0.3 + r * 0.3 * math.sin(a)), (r * math.cos(a), r * math.sin(a))]
-        for i, (r, a) in enumerate(tips)
+        [(0.02 * i % 0.1, 0.9), (r * 0.45 * x, 0.3 + r * 0.3 * y), (r * x, r * y)]
+        for i, (r, x, y) in enumerate(tips)
     ])  # fmt: skip
     return outline, clumps, branches
 
@@ -192,7 +205,9 @@ def paint_light(canvas: Canvas, thing: Thing, depth: float, gain: float) -> None
     half, top = max(0.5, 0.06 * scale), row - thing.height_m * scale
     canvas.fill(box(column - half, top, column + half, row), canvas.shade(thing.colour, depth, gain), POLE)
     canvas.fill(
-        box(column - 0.2 * scale, top, column + 0.2 * scale, top + 0.95 * scale), canvas.shade((24, 24, 22), depth), SIGN
+        box(column - 0.2 * scale, top, column + 0.2 * scale, top + 0.95 * scale),
+        canvas.shade((24, 24, 22), depth),
+        SIGN,
     )
     lit = thing.style % 3
     for index, lamp in enumerate(((40, 40, 235), (30, 170, 250), (130, 235, 60))):
@@ -205,7 +220,9 @@ def paint_board(canvas: Canvas, thing: Thing, depth: float, gain: float) -> None
     """A sign that hangs from a house over the pavement."""
     column, row, scale = canvas.view.stand(thing.x_m, depth)
     top, size = row - thing.height_m * scale, 0.4 * scale
-    canvas.fill(box(column - size, top - size, column + size, top + size), canvas.shade(thing.colour, depth, gain), SIGN)
+    canvas.fill(
+        box(column - size, top - size, column + size, top + size), canvas.shade(thing.colour, depth, gain), SIGN
+    )
     face = canvas.shade((215, 220, 222), depth, gain)
     canvas.fill(box(column - size * 0.6, top - size * 0.6, column + size * 0.6, top - size * 0.1), face)
 
@@ -215,9 +232,7 @@ def paint_car(canvas: Canvas, thing: Thing, depth: float, gain: float) -> None:
     view, body = canvas.view, canvas.shade(thing.colour, depth, gain)
     half, high, near, far = thing.width_m / 2, thing.height_m, depth, depth + thing.length_m
     waist = high * 0.56
-    shadow = view.project(
-        thing.x_m + np.array([-1.1, 1.1, 1.1, -1.1]) * half, 0.0, [near - 0.1, near - 0.1, far, far]
-    )
+    shadow = view.project(thing.x_m + np.array([-1.1, 1.1, 1.1, -1.1]) * half, 0.0, [near - 0.1, near - 0.1, far, far])
     canvas.fill(shadow, canvas.shade((30, 28, 28), depth, 0.8))
     flank = thing.x_m + half if thing.x_m < view.camera_x_m else thing.x_m - half
     van = high > 1.9
@@ -228,7 +243,9 @@ def paint_car(canvas: Canvas, thing: Thing, depth: float, gain: float) -> None:
 
     side_y, side_z = [0.28, 0.28, waist, waist], [near, far, far, near]
     canvas.fill(view.project(flank, side_y, side_z), canvas.shade(thing.colour, depth, gain * 0.75), CAR)
-    cabin = view.project([flank, flank, flank_top, flank_top], [waist, waist, high, high], [near, far, roof_far, roof_near])
+    cabin = view.project(
+        [flank, flank, flank_top, flank_top], [waist, waist, high, high], [near, far, roof_far, roof_near]
+    )
     glass = canvas.shade((58, 52, 46), depth, gain)
     canvas.fill(cabin, canvas.shade(thing.colour, depth, gain * 0.75) if van else glass, CAR)
     for along in (near + thing.length_m * 0.2, far - thing.length_m * 0.2):
@@ -245,7 +262,8 @@ def paint_car(canvas: Canvas, thing: Thing, depth: float, gain: float) -> None:
     pane = thing.x_m + np.array([-0.9, 0.9, 0.78, -0.78]) * np.array([half, half, roof_half, roof_half])
     pane_y = [waist + 0.06, waist + 0.06, high - 0.12, high - 0.12]
     canvas.fill(view.project(pane, pane_y, [near, near, roof_near, roof_near]), glass)
-    _paint_car_end(canvas, thing, near, gain)
+    if near < _DETAIL_M:
+        _paint_car_end(canvas, thing, near, gain)
 
 
 def _paint_car_end(canvas: Canvas, thing: Thing, near: float, gain: float) -> None:
@@ -256,7 +274,8 @@ def _paint_car_end(canvas: Canvas, thing: Thing, near: float, gain: float) -> No
     for side in (-1, 1):
         inner, outer = thing.x_m + side * half * 0.6, thing.x_m + side * half * 0.95
         canvas.fill(
-            view.project([inner, outer, outer, inner], [waist - 0.22, waist - 0.22, waist - 0.05, waist - 0.05], near), lamp
+            view.project([inner, outer, outer, inner], [waist - 0.22, waist - 0.22, waist - 0.05, waist - 0.05], near),
+            lamp,
         )
         tyre_in, tyre_out = thing.x_m + side * half * 0.62, thing.x_m + side * half * 0.96
         canvas.fill(
@@ -269,7 +288,9 @@ def _paint_car_end(canvas: Canvas, thing: Thing, near: float, gain: float) -> No
     canvas.fill(view.project(bumper, [0.25, 0.25, 0.38, 0.38], near), canvas.shade((45, 45, 45), near, gain), CAR)
 
 
-def _paint_body(canvas: Canvas, thing: Thing, foot: Points, metre: float, label: int, swing: float, depth: float) -> None:
+def _paint_body(
+    canvas: Canvas, thing: Thing, foot: Points, metre: float, label: int, swing: float, depth: float
+) -> None:
     """Legs, torso, arms and head of somebody whose feet are at `foot` and who is `metre` pixels a metre."""
     tall = thing.height_m * metre
     across = np.array([tall, tall])
@@ -281,12 +302,16 @@ def _paint_body(canvas: Canvas, thing: Thing, foot: Points, metre: float, label:
         part([(-0.06, -0.5), (0.07, -0.5), (0.05 + step, 0.0), (-0.03 + step, 0.0)], thing.accent, gain)
     lean = 0.02 * math.sin(thing.phase)
     part([(-0.09, -0.46), (0.09, -0.46), (0.13 + lean, -0.8), (-0.13 + lean, -0.8)], thing.colour)
-    for side in (-1, 1):
+    for side in (-1, 1) if depth < _DETAIL_M else ():
         hand = side * 0.13 - side * swing * 0.7
-        part([(side * 0.12, -0.8), (side * 0.155, -0.76), (hand + 0.03, -0.44), (hand - 0.02, -0.44)], thing.colour, 0.82)
+        part(
+            [(side * 0.12, -0.8), (side * 0.155, -0.76), (hand + 0.03, -0.44), (hand - 0.02, -0.44)], thing.colour, 0.82
+        )
     head = foot + np.array([lean, -0.9]) * across
     skin = _SKIN[thing.style % len(_SKIN)]
     canvas.fill(disc(head[0], head[1], 0.055 * tall, 0.075 * tall, 10), canvas.shade(skin, depth), label)
+    if depth > _DETAIL_M:
+        return
     hair = canvas.shade((30, 35, 45) if thing.style & 8 else thing.accent, depth)
     canvas.fill(disc(head[0], head[1] - 0.035 * tall, 0.056 * tall, 0.045 * tall, 8), hair, label)
 
@@ -307,8 +332,9 @@ def paint_cyclist(canvas: Canvas, thing: Thing, depth: float, gain: float, time_
         for shift in (-0.42, 0.42):
             hoop = disc(column + shift * scale, row - 0.34 * scale, 0.3 * scale, 0.34 * scale, 16)
             canvas.lines(np.concatenate([hoop, hoop[:1]])[None], dark, 0.06 * scale, BICYCLIST)
-        frame = np.array([(-0.42, -0.34), (0.0, -0.32), (0.36, -0.85), (-0.1, -0.85), (0.0, -0.32)]) * scale
-        canvas.lines((frame + (column, row))[None], canvas.shade(thing.accent, depth), 0.05 * scale, BICYCLIST)
+        frame = np.array([(-0.42, -0.34), (0.0, -0.32), (0.36, -0.85), (-0.1, -0.85), (0.0, -0.32)])
+        joints = (frame * scale + np.array([column, row]))[None]
+        canvas.lines(joints, canvas.shade(thing.accent, depth), 0.05 * scale, BICYCLIST)
     else:
         wheel = disc(column, row - 0.34 * scale, max(0.7, 0.05 * scale), 0.34 * scale, 10)
         canvas.fill(wheel, dark, BICYCLIST)
