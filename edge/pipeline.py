@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Event, Thread
 from typing import Any, Protocol
 
@@ -18,7 +18,8 @@ import numpy.typing as npt
 from boards.board import Activity
 from edge.bundle import InputSpec, Variant
 from edge.cameras.frame import EndOfStream, Frame
-from edge.engines.process import EngineLost, InferResult
+from edge.engines.contract import EngineLost
+from edge.engines.process import InferResult
 from edge.ledger import Ledger, Served
 from edge.steward import Steward
 
@@ -41,11 +42,9 @@ class Executor(Protocol):
 
     def input_view(self, slot: int, spec: InputSpec) -> npt.NDArray[Any]: ...
 
-    def submit(self, variant_id: str, input_slot: int, output_slot: int) -> None: ...
+    def submit(self, variant_id: str, slot: int) -> None: ...
 
-    def result(self, variant_id: str, timeout_s: float) -> InferResult: ...
-
-    def output_view(self, variant_id: str, output_slot: int) -> npt.NDArray[Any]: ...
+    def result(self, timeout_s: float) -> InferResult: ...
 
 
 class Task(Protocol):
@@ -87,7 +86,6 @@ class _Prepared:
 class _Inferred:
     prepared: _Prepared
     variant: str
-    output_slot: int
     result: InferResult
 
 
@@ -108,8 +106,8 @@ class Counters:
 class Pipeline:
     """One run over one camera. `run` returns when the stream ends, `frames` are done, or `stop` was called."""
 
-    INPUT_SLOTS = 2
-    OUTPUT_SLOTS = 2
+    # One slot holds a frame's input and its output: one is prepared, one inferred, one finished at a time.
+    SLOTS = 3
 
     def __init__(
         self,
@@ -138,17 +136,18 @@ class Pipeline:
         self._wake = Event()  # an inference ended: the next frame may be taken
         self._expected_end_ns = 0
         self._lead_ns = 4 * NS_PER_MS
-        self._free_inputs: queue.Queue[int] = queue.Queue()
-        for slot in range(self.INPUT_SLOTS):
-            self._free_inputs.put(slot)
-        self._free_outputs: queue.Queue[int] = queue.Queue()
-        for slot in range(self.OUTPUT_SLOTS):
-            self._free_outputs.put(slot)
+        self._free_slots: queue.Queue[int] = queue.Queue()
+        for slot in range(self.SLOTS):
+            self._free_slots.put(slot)
         self._prepared: queue.Queue[_Prepared] = queue.Queue()
         self._inferred: queue.Queue[_Inferred | None] = queue.Queue()
         self._spec: InputSpec | None = None
         self._failure: BaseException | None = None
         self._wanted_frames: int | None = None
+
+    def add_sink(self, sink: Sink) -> None:
+        """Show finished frames to `sink` as well; before `run`."""
+        self._sinks.append(sink)
 
     def stop(self) -> None:
         """End the run after the frame under way; safe to call from a signal handler or another thread."""
@@ -195,13 +194,13 @@ class Pipeline:
     def _prepare_loop(self) -> None:
         taken = 0
         while not self._stop.is_set() and (self._wanted_frames is None or taken < self._wanted_frames):
-            slot = _get(self._free_inputs, self._stop)
+            slot = _get(self._free_slots, self._stop)
             if slot is None:
                 return
             self._wait_until_fresh()
             frame = self._next_frame()
             if frame is None:
-                self._free_inputs.put(slot)
+                self._free_slots.put(slot)
                 if self._ended.is_set():
                     return
                 continue
@@ -259,9 +258,6 @@ class Pipeline:
     # -- infer ------------------------------------------------------------------------------------------------
 
     def _serve(self, prepared: _Prepared) -> bool:
-        output_slot = _get(self._free_outputs, self._stop)
-        if output_slot is None:
-            return False
         while not self._stop.is_set():
             variant = self._steward.at_boundary(self._clock())
             if variant is None:  # every engine was lost: wait for one to come back, keep the frame
@@ -272,27 +268,26 @@ class Pipeline:
             if prepared.spec != spec:
                 prepared = self._prepare_frame(prepared.frame, prepared.slot, spec)
             try:
-                result = self._infer(variant, prepared.slot, output_slot)
+                result = self._infer(variant, prepared.slot)
             except EngineLost as error:
                 self._on_event("error", "engine_lost", str(error))
                 self.counters.retried += 1
                 self._steward.drop_active()
                 continue
-            self._free_inputs.put(prepared.slot)
             self._ledger.window_started(result.start_ns)
             self._steward.latency.add(variant, (result.end_ns - result.start_ns) / NS_PER_MS)
-            self._inferred.put(_Inferred(prepared, variant, output_slot, result))
+            self._inferred.put(_Inferred(prepared, variant, result))
             return True
         return False
 
-    def _infer(self, variant: str, input_slot: int, output_slot: int) -> InferResult:
+    def _infer(self, variant: str, slot: int) -> InferResult:
         expected_ms = self._steward.latency.means.get(variant, 0.0)
         began = self._clock()
         self._expected_end_ns = began + int(expected_ms * NS_PER_MS)
         self._note(Activity(variant, True, began))
         try:
-            self._pool.submit(variant, input_slot, output_slot)
-            result = self._pool.result(variant, timeout_s=30.0)
+            self._pool.submit(variant, slot)
+            result = self._pool.result(timeout_s=30.0)
             return self._throttle(result)
         finally:
             self._note(Activity(variant, False, self._clock()))
@@ -306,7 +301,7 @@ class Pipeline:
             return result
         end_ns = result.start_ns + int((result.end_ns - result.start_ns) * factor)
         self._stop.wait(max(0.0, (end_ns - self._clock()) / 1e9))
-        return InferResult(start_ns=result.start_ns, end_ns=max(result.end_ns, self._clock()))
+        return replace(result, end_ns=max(result.end_ns, self._clock()))
 
     # -- finish -----------------------------------------------------------------------------------------------
 
@@ -314,9 +309,8 @@ class Pipeline:
         began = self._clock()
         frame, variant = item.prepared.frame, self._variants[item.variant]
         size = frame.truth.shape if frame.truth is not None else (variant.input.height, variant.input.width)
-        output = self._pool.output_view(item.variant, item.output_slot)
-        answer = self._task.finish(output, variant, (int(size[0]), int(size[1])))
-        self._free_outputs.put(item.output_slot)
+        answer = self._task.finish(item.result.output, variant, (int(size[0]), int(size[1])))
+        self._free_slots.put(item.prepared.slot)
         miou = self._task.score(answer, frame.truth) if frame.truth is not None else None
         done = self._clock()
         served = Served(

@@ -149,7 +149,9 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         return float(loss.detach())
 
-    def _distil(self, pixels: Tensor, path: TrainPath, teacher: Tensor, targets: Tensor, weights: Tensor | None) -> None:
+    def _distil(
+        self, pixels: Tensor, path: TrainPath, teacher: Tensor, targets: Tensor, weights: Tensor | None
+    ) -> None:
         with torch.autocast(self.device.type, dtype=torch.bfloat16):
             logits = logits_of(self.model, pixels, path)
         logits = F.interpolate(logits.float(), scale_factor=2, mode="bilinear", align_corners=False)
@@ -184,7 +186,9 @@ class Trainer:
                 if step % 50 == 0 or step == s.steps:
                     each = (time.monotonic() - began) / (step - first)
                     left = (s.steps - step) * each / 60
-                    self.say(f"step {step}/{s.steps}  loss {np.mean(losses):.3f}  {each:.2f} s/step  {left:.0f} min left")
+                    self.say(
+                        f"step {step}/{s.steps}  loss {np.mean(losses):.3f}  {each:.2f} s/step  {left:.0f} min left"
+                    )
                     losses = []
                 if step % s.validate_every == 0 or step == s.steps:
                     self._validate()
@@ -215,7 +219,9 @@ class Trainer:
             score = evaluate_model(self.model, self.validation, path, self.device)
             self.progress.history.append({"step": self.progress.step, "path": name, **score})
             ious = " ".join(f"{100 * v:.0f}" for v in score["iou"])
-            self.say(f"  validation {name}: {100 * score['miou']:.1f} % mIoU, {100 * score['accuracy']:.1f} % of pixels [{ious}]")
+            self.say(
+                f"  validation {name}: {100 * score['miou']:.1f} % mIoU, {100 * score['accuracy']:.1f} % of pixels [{ious}]"
+            )
         self.model.load_state_dict(kept)
         self.modules.train()
         if self.settings.freeze_batch_norm:

@@ -1,0 +1,55 @@
+# Joulepath's everyday commands. PYTHON chooses the interpreter: make test PYTHON=python3.12
+PYTHON ?= python3
+BOARD_ENV := .venv-board
+HOST_ENV := .venv-host
+SECONDS ?= 45
+
+.PHONY: help demo test test-board test-host test-slow check bench bundle clean
+
+help:           ## list the targets
+	@grep -E '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+# An environment is made once for each pyproject.toml; its stamp says that it is whole.
+$(BOARD_ENV)/.stamp: pyproject.toml
+	$(PYTHON) -m venv $(BOARD_ENV)
+	$(BOARD_ENV)/bin/python -m pip install -q --upgrade pip
+	$(BOARD_ENV)/bin/python -m pip install -q -e '.[video,report]'
+	@touch $@
+
+$(HOST_ENV)/.stamp: pyproject.toml
+	$(PYTHON) -m venv $(HOST_ENV)
+	$(HOST_ENV)/bin/python -m pip install -q --upgrade pip
+	$(HOST_ENV)/bin/python -m pip install -q -e '.[convert,video,report,parquet,dev]'
+	@# The oracle (PyTorch, CPU build) where there is one for this Python; never the CUDA build, which is gigabytes.
+	@$(HOST_ENV)/bin/python -m pip install -q 'torch==2.13.0+cpu' 'transformers>=5' 2>/dev/null \
+	  || echo "no CPU build of PyTorch for this Python: the oracle tests will be skipped and say so"
+	@touch $@
+
+demo: $(BOARD_ENV)/.stamp  ## the whole idea in a minute, with what a board needs and nothing more
+	$(BOARD_ENV)/bin/joulepath demo --seconds $(SECONDS) --out demo
+
+test: test-board test-host  ## every quick test, in a board's environment and in a host's
+
+test-board: $(BOARD_ENV)/.stamp
+	$(BOARD_ENV)/bin/python -m pip install -q 'hypothesis>=6.100' 'pytest>=8.2' 'pytest-timeout>=2.3'
+	$(BOARD_ENV)/bin/python -m pytest tests/boards tests/edge -m 'not slow'
+
+test-host: $(HOST_ENV)/.stamp
+	$(HOST_ENV)/bin/python -m pytest tests/converters -m 'not slow'
+
+test-slow: $(HOST_ENV)/.stamp  ## big models and long runs
+	$(HOST_ENV)/bin/python -m pytest tests -m slow
+
+check: $(HOST_ENV)/.stamp  ## format, lint, types
+	$(HOST_ENV)/bin/ruff format --check .
+	$(HOST_ENV)/bin/ruff check .
+	$(HOST_ENV)/bin/mypy
+
+bench: $(HOST_ENV)/.stamp  ## what docs/bench holds, measured here
+	$(HOST_ENV)/bin/joulepath bench all --out docs/bench
+
+bundle: $(HOST_ENV)/.stamp  ## the demo bundle again from the checkpoint in the repository
+	$(HOST_ENV)/bin/python -m converters.demo_bundle
+
+clean:          ## environments and results
+	rm -rf $(BOARD_ENV) $(HOST_ENV) demo

@@ -1,0 +1,188 @@
+"""`joulepath run`, `status` and `switch`."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from edge.errors import UsageError
+
+if TYPE_CHECKING:
+    from edge.daemon import Daemon, RunOptions, Summary
+
+_RUN_HELP = """Stream a camera through a bundle, switch variants by the board's power, heat and battery, keep every frame's energy.
+
+Examples:
+
+  joulepath run --bundle streets --camera /dev/video0 --board linux
+
+  joulepath run --bundle streets --camera synthetic --board simulated --frames 200 --json
+
+  joulepath run --bundle streets --camera drive.mp4 --board simulated --overlay seen.mp4
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the one command line."""
+    app.command("run", help=_RUN_HELP)(run)
+    app.command("status", help="What a running daemon does now.\n\nExample:\n\n  joulepath status --json")(status)
+    app.command(
+        "switch",
+        help="Pin a variant by hand, or give the choice back.\n\nExamples:\n\n  joulepath switch p2-int8\n\n  joulepath switch auto",
+    )(switch)
+
+
+def run(
+    bundle: Annotated[Path | None, typer.Option(help="bundle directory")] = None,
+    camera: Annotated[str | None, typer.Option(help="synthetic, a video file, an image folder, or /dev/videoN")] = None,
+    board: Annotated[str | None, typer.Option(help="linux or simulated[:key=value,...]")] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file; /etc/joulepath/config.toml where it exists")] = None,
+    journal: Annotated[Path | None, typer.Option(help="journal database, made when absent")] = None,
+    frames: Annotated[int | None, typer.Option(min=1, help="stop after so many frames")] = None,
+    socket: Annotated[Path | None, typer.Option(help="control socket for status and switch")] = None,
+    pin: Annotated[str | None, typer.Option(help="hold one variant, emergencies excepted")] = None,
+    threads: Annotated[int | None, typer.Option(min=0, help="inference threads; 0 is every core")] = None,
+    overlay: Annotated[Path | None, typer.Option(help="write an H.264 video of frames and masks (extra [video])")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print the summary as JSON")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="no live view, only errors and the summary")] = False,
+) -> None:
+    from edge.config import load_config
+    from edge.control import default_socket
+    from edge.daemon import RunOptions
+
+    settings = load_config(config)
+    options = RunOptions(
+        bundle=_needed(bundle or settings.bundle, "--bundle", "bundle"),
+        camera=str(_needed(camera or settings.camera, "--camera", "camera")),
+        board=board or settings.board or "linux",
+        journal=journal or settings.journal_file or default_journal(),
+        config=settings,
+        reload=lambda: load_config(config),
+        frames=frames,
+        socket=socket or settings.socket or default_socket(),
+        pin=pin,
+        threads=threads,
+    )
+    summary = serve(options, overlay=overlay, quiet=quiet or as_json)
+    print(json.dumps(summary.as_dict()) if as_json else describe(summary))
+
+
+def _needed(value: Any, option: str, key: str) -> Any:
+    if value is None:
+        raise UsageError(f"{option} is missing; give it, or set {key!r} in the configuration")
+    return value
+
+
+def default_journal() -> Path:
+    """``$STATE_DIRECTORY`` (systemd), ``/var/lib/joulepath`` where it may be written, else the user's state folder."""
+    given = os.environ.get("STATE_DIRECTORY")
+    if given:
+        return Path(given.split(":")[0]) / "journal.db"
+    system = Path("/var/lib/joulepath")
+    if os.access(system, os.W_OK):
+        return system / "journal.db"
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "joulepath" / "journal.db"
+
+
+def serve(
+    options: RunOptions, *, overlay: Path | None = None, quiet: bool = False, seconds: float | None = None
+) -> Summary:
+    """Run a daemon in the foreground with its live view; SIGTERM and Ctrl-C end it cleanly, SIGHUP reloads."""
+    from edge.daemon import Daemon
+    from edge.view import TerminalView
+
+    notes: list[Callable[[str], None]] = [lambda line: print(line, file=sys.stderr, flush=True)]
+
+    def note(level: str, line: str) -> None:
+        if not quiet or level in ("warning", "error", "critical"):
+            notes[-1](line)
+
+    with Daemon(options, on_note=note) as daemon, _signals(daemon, seconds):
+        if overlay is not None:
+            from edge.sinks.video import VideoSink
+
+            daemon.add_sink(VideoSink(overlay, daemon.task.palette, daemon.status))
+        if quiet:
+            return daemon.run()
+        with TerminalView("joulepath: " + daemon.bundle.manifest.name, daemon.status) as view:
+            notes.append(view.note)
+            try:
+                return daemon.run()
+            finally:
+                notes.pop()
+
+
+@contextmanager
+def _signals(daemon: Daemon, seconds: float | None) -> Iterator[None]:
+    actions: dict[int, Callable[[], None]] = {
+        signal.SIGINT: daemon.stop,
+        signal.SIGTERM: daemon.stop,
+        signal.SIGHUP: daemon.reload,
+        signal.SIGALRM: daemon.stop,
+    }
+    before = {number: signal.signal(number, lambda n, _: actions[n]()) for number in actions}
+    if seconds is not None:
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def describe(summary: Summary) -> str:
+    """The summary in words, a unit on every number."""
+    if summary.energy_j is None:
+        energy = "energy unavailable"
+    else:
+        each = summary.energy_j / max(1, summary.frames)
+        energy = f"{summary.energy_j:.2f} J ({summary.energy_method}), {each:.3f} J a frame"
+    lines = [
+        f"{summary.frames} frames in {summary.seconds:.1f} s, {summary.skipped} skipped at the camera",
+        energy,
+        f"{summary.switches} switches",
+        f"journal: {summary.journal} (joulepath journal summary {summary.journal})",
+    ]
+    if summary.first_frame_s is not None:
+        lines.insert(1, f"first frame after {summary.first_frame_s:.2f} s")
+    return "\n".join(lines)
+
+
+def status(
+    socket: Annotated[Path | None, typer.Option(help="control socket of the daemon")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from edge.control import ask, default_socket
+
+    answer = ask(socket or default_socket(), {"command": "status"})
+    if as_json:
+        print(json.dumps(answer["status"] | {"variants": answer["variants"]}))
+        return
+    table = Table(box=None, show_header=False)
+    for name, value in answer["status"].items():
+        table.add_row(name, "unknown" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value))
+    table.add_row("variants", ", ".join(answer["variants"]))
+    Console().print(table)
+
+
+def switch(
+    variant: Annotated[str, typer.Argument(help="variant id, or auto to let the controller choose")],
+    socket: Annotated[Path | None, typer.Option(help="control socket of the daemon")] = None,
+) -> None:
+    from edge.control import ask, default_socket
+
+    chosen = None if variant == "auto" else variant
+    ask(socket or default_socket(), {"command": "switch", "variant": chosen})
+    print(f"pinned to {variant}" if chosen else "the controller chooses again")

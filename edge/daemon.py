@@ -1,0 +1,445 @@
+"""The daemon: puts the rooms together for one run, answers the control socket, and takes it all down again in order."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from threading import Lock
+from types import TracebackType
+from typing import Any
+
+from boards.board import Board, Quantity
+from boards.detect import open_board
+from boards.sensor import BoardError, Method, Reading
+from edge.bundle import Variant, load_bundle
+from edge.cameras import open_camera
+from edge.config import Config
+from edge.control import ControlServer
+from edge.controller import Controller, Decision, LadderController, Observation
+from edge.errors import UsageError
+from edge.journal import FrameRow, Journal, JournalSettings, Level
+from edge.ledger import Ledger
+from edge.meter import Meter
+from edge.pipeline import Pipeline, Shown, Sink
+from edge.prepare import prepare
+from edge.profile import load_profile
+from edge.sampler import Sampler
+from edge.status import Status
+from edge.steward import Known, Steward, Switch
+from edge.tasks import open_task
+from edge.variants import Pool
+
+NS_PER_S = 1_000_000_000
+DECISION_RECORD_NS = 10 * NS_PER_S
+Clock = Callable[[], int]
+OnEvent = Callable[[str, str, str], None]
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What one run is asked to do."""
+
+    bundle: Path
+    camera: str
+    board: str
+    journal: Path
+    config: Config = field(default_factory=Config)
+    reload: Callable[[], Config] | None = None
+    frames: int | None = None
+    socket: Path | None = None
+    pin: str | None = None
+    library: str | None = None
+    threads: int | None = None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run came to."""
+
+    run_id: int
+    frames: int
+    skipped: int
+    retried: int
+    seconds: float
+    energy_j: float | None
+    energy_method: str
+    switches: int
+    first_frame_s: float | None
+    journal: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return dict(self.__dict__)
+
+
+class Daemon:
+    """One run from start to end; a context manager. `run` blocks, `stop` may be called from a signal handler."""
+
+    def __init__(
+        self,
+        options: RunOptions,
+        *,
+        clock: Clock = time.monotonic_ns,
+        on_note: Callable[[str, str], None] = lambda level, line: None,
+        board: Board | None = None,
+    ) -> None:
+        self.options, self._clock, self._on_note = options, clock, on_note
+        self._began_ns = clock()
+        self._given_board = board
+        self._stack = ExitStack()
+        self._lock = Lock()
+        self._switches = 0
+        self._last_row: FrameRow | None = None
+        self._recent_rows: deque[FrameRow] = deque(maxlen=30)
+        self._recent_miou: deque[float] = deque(maxlen=30)
+        self._camera_state = "starting"
+        self._sinks: list[Sink] = []
+        self._run_id = 0
+        self._energy_uj = 0
+        self._energy_known = False
+        self._last_decision: str | None = None
+        self._last_decision_ns = 0
+
+    # -- setting up, in the order that gets the first frame soonest -------------------------------------------
+
+    def __enter__(self) -> Daemon:
+        try:
+            self._open()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def _open(self) -> None:
+        options, config = self.options, self.options.config
+        # The camera and the engine start in processes of their own while the rest is opened here.
+        self.camera = open_camera(
+            options.camera, on_event=self._event, freeze_timeout_s=config.camera_process.freeze_timeout_s
+        )
+        self._stack.callback(self.camera.close)
+        self.bundle = load_bundle(options.bundle)
+        self.variants: dict[str, Variant] = {v.id: v for v in self.bundle.manifest.variants}
+        if options.pin is not None and options.pin not in self.variants:
+            raise UsageError(f"variant {options.pin!r} is not in the bundle; it has: {', '.join(self.variants)}")
+        self.task = open_task(self.bundle.manifest)
+        self.pool = Pool(
+            self.bundle,
+            threads=config.engine.threads if options.threads is None else options.threads,
+            library=options.library or config.engine.library,
+            max_resident_files=config.engine.max_resident_files,
+            slots=Pipeline.SLOTS,
+            on_event=self._event,
+        )
+        self._stack.callback(self.pool.close)
+        self.pool.ensure(options.pin or self._best_guess())
+        self.board = self._given_board or self._open_board()
+        self._stack.callback(self.board.close)
+        self._open_journal()
+        self._open_meter()
+        self._open_steward()
+        if options.socket is not None:
+            server = ControlServer(options.socket, self.handle)
+            self._stack.callback(server.close)
+
+    def _open_board(self) -> Board:
+        try:
+            return open_board(self.options.board, clock=self._clock)
+        except BoardError as error:
+            raise UsageError(str(error)) from error
+
+    def _best_guess(self) -> str:
+        known = self._known_variants()
+        return max(known, key=lambda k: (k.accuracy or -1.0, k.macs or 0)).id
+
+    def _known_variants(self) -> tuple[Known, ...]:
+        profile = load_profile(self.bundle)
+        known = []
+        for variant in self.bundle.manifest.variants:
+            accuracy = variant.accuracy[0].value if variant.accuracy else None
+            latency = profile.get(variant.id) if profile else None
+            known.append(Known(variant.id, accuracy, variant.macs, latency))
+        return tuple(known)
+
+    def _open_journal(self) -> None:
+        config = self.options.config.journal
+        self.options.journal.parent.mkdir(parents=True, exist_ok=True)
+        self.journal = Journal.open(
+            self.options.journal,
+            JournalSettings(commit_interval_s=config.commit_interval_s, max_bytes=config.max_bytes),
+            monotonic_ns=self._clock,
+            on_event=lambda level, kind, message: self._note(level.name.lower(), message),
+        )
+        self._stack.callback(self.journal.close)
+        for channel in self.board.channels:
+            self.journal.register_channel(channel.name, channel.quantity, channel.method)
+        self.numbers = {
+            v.id: self.journal.register_variant(v.id, v.path, v.precision, v.engine)
+            for v in self.bundle.manifest.variants
+        }
+        described = self.options.config.model_dump(mode="json") | {"camera_source": self.options.camera}
+        info = self.board.info
+        self._run_id = self.journal.start_run(
+            info.name, f"{self.bundle.manifest.name}@{self.bundle.digest[:12]}", json.dumps(described), info.rails_included
+        )
+
+    def _open_meter(self) -> None:
+        channel = next((c for c in self.board.channels if c.name == self.board.energy_channel), None)
+        self.meter = None if channel is None else Meter.for_channel(channel)
+        self.method = Method.UNAVAILABLE if channel is None else channel.method
+        self.sampler = Sampler(
+            self.board,
+            clock=self._clock,
+            meter=self.meter,
+            on_sample=self.journal.sample,
+            on_event=self._event,
+        )
+        self.sampler.start()
+        self._stack.callback(self.sampler.close)
+
+    def _open_steward(self) -> None:
+        config = self.options.config.controller
+        self.steward = Steward(
+            self._known_variants(),
+            self._controller(self.options.config),
+            self.pool,
+            self._look,
+            period_ns=int(config.period_s * NS_PER_S),
+            on_switch=self._switched,
+            on_decision=self._decided,
+            on_event=self._event,
+        )
+        if self.options.pin is not None:
+            self.steward.pin(self.options.pin)
+        self.ledger = Ledger(self.meter, self._row)
+        self.pipeline = Pipeline(
+            self.camera,
+            self.pool,
+            self.steward,
+            self.task,
+            self.variants,
+            self.numbers,
+            self.ledger,
+            prepare,
+            clock=self._clock,
+            sinks=[_Quality(self._recent_miou)],
+            note=self.board.note,
+            slowdown=lambda: float(getattr(self.board, "slowdown", 1.0)),
+            on_event=self._event,
+        )
+
+    @staticmethod
+    def _controller(config: Config) -> Controller:
+        return LadderController(config.controller.limits())
+
+    # -- running ----------------------------------------------------------------------------------------------
+
+    def add_sink(self, sink: Sink) -> None:
+        """Show finished frames to `sink` as well; it is closed with the daemon."""
+        self._sinks.append(sink)
+        self.pipeline.add_sink(sink)
+
+    def run(self) -> Summary:
+        """Serve until the stream ends, the frames are done, or `stop`; then settle every row."""
+        outcome = "failed"
+        try:
+            self._camera_state = "streaming"
+            counters = self.pipeline.run(self.options.frames)
+            outcome = "finished"
+        finally:
+            end_ns = self._clock()
+            self.sampler.wait_past(end_ns, timeout_s=0.3)
+            self.ledger.close(end_ns)
+            self.journal.end_run(outcome)
+            for sink in self._sinks:
+                sink.close()
+        first = counters.first_frame_ns
+        return Summary(
+            run_id=self._run_id,
+            frames=counters.frames,
+            skipped=counters.skipped,
+            retried=counters.retried,
+            seconds=(end_ns - self._began_ns) / NS_PER_S,
+            energy_j=self._energy_uj / 1e6 if self._energy_known else None,
+            energy_method=self.method.name.lower(),
+            switches=self._switches,
+            first_frame_s=None if first is None else (first - self._began_ns) / NS_PER_S,
+            journal=str(self.options.journal),
+        )
+
+    def stop(self) -> None:
+        """End the run after the frame under way."""
+        self.pipeline.stop()
+
+    def reload(self) -> None:
+        """Read the configuration again (SIGHUP); what only a restart can change is named in the journal."""
+        if self.options.reload is None:
+            self._event("warning", "reload", "there is no configuration file to read again")
+            return
+        try:
+            config = self.options.reload()
+        except UsageError as error:
+            self._event("error", "reload", f"configuration kept as it was: {error}")
+            return
+        old, self.options = self.options.config, replace(self.options, config=config)
+        self.steward.replace_controller(self._controller(config), int(config.controller.period_s * NS_PER_S))
+        fixed = [
+            name for name in type(config).model_fields if name != "controller" and getattr(config, name) != getattr(old, name)
+        ]
+        message = "configuration read again"
+        if fixed:
+            message += f"; these take effect at the next start: {', '.join(fixed)}"
+        self._event("info", "reload", message)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    # -- what the rooms tell each other -----------------------------------------------------------------------
+
+    def _look(self) -> Mapping[str, Any]:
+        return {
+            "battery": self._value("battery"),
+            "on_mains": _flag(self._value("mains")),
+            "temperature_c": self._temperature(),
+            "power_w": self._power(),
+            "throttled": _flag(self._value("throttled")),
+            "fps": self._fps(),
+        }
+
+    def _value(self, name: str) -> float | None:
+        reading: Reading | None = self.sampler.latest(name)
+        return None if reading is None else reading.value
+
+    def _temperature(self) -> float | None:
+        name = next((c.name for c in self.board.channels if c.quantity is Quantity.TEMPERATURE), None)
+        return None if name is None else self._value(name)
+
+    def _power(self) -> float | None:
+        return None if self.meter is None else self.meter.power_w(self._clock(), window_ns=NS_PER_S)
+
+    def _fps(self) -> float | None:
+        done = self.pipeline.counters.recent_done_ns
+        if len(done) < 2:
+            return None
+        # While no frame comes the rate falls, instead of standing still at its last value.
+        span = max(done[-1], self._clock() - NS_PER_S) - done[0]
+        return (len(done) - 1) * NS_PER_S / span if span > 0 else None
+
+    def _row(self, row: FrameRow) -> None:
+        self.journal.append_frame(row)
+        with self._lock:
+            self._recent_rows.append(row)
+            if row.energy_uj is not None:
+                self._energy_uj += row.energy_uj
+                self._energy_known = True
+
+    def _switched(self, switch: Switch) -> None:
+        before = None if switch.before is None else self.numbers[switch.before]
+        self.journal.switch(
+            switch.time_ns, before, self.numbers[switch.after], switch.reason, dict(switch.numbers), switch.cost_us
+        )
+        if switch.before is not None:
+            self._switches += 1
+        self._note("switch", f"{switch.before or 'start'} -> {switch.after}: {switch.reason}")
+
+    def _decided(self, seen: Observation, decision: Decision) -> None:
+        # Four decisions a second would be a hundred megabytes a day: kept are changes, and one in ten seconds.
+        due = seen.monotonic_ns - self._last_decision_ns >= DECISION_RECORD_NS
+        if not due and decision.variant == self._last_decision:
+            return
+        self._last_decision, self._last_decision_ns = decision.variant, seen.monotonic_ns
+        body = {
+            "battery": seen.battery, "on_mains": seen.on_mains, "temperature_c": seen.temperature_c,
+            "power_w": seen.power_w, "throttled": seen.throttled, "fps": seen.fps, "running": seen.running,
+            "latency_ms": {c.id: c.latency_ms for c in seen.candidates if c.latency_ms is not None},
+        }  # fmt: skip
+        number = self.journal.observation(seen.monotonic_ns, body)
+        self.journal.decision(
+            seen.monotonic_ns, number, self.numbers[decision.variant], decision.reason, dict(decision.numbers)
+        )
+
+    def _event(self, level: str, kind: str, message: str) -> None:
+        if kind.startswith("camera"):
+            self._camera_state = "streaming" if kind == "camera_back" else message
+        if hasattr(self, "journal"):
+            self.journal.event(Level[level.upper()], kind, message)
+        self._note(level, message)
+
+    def _note(self, level: str, line: str) -> None:
+        at_s = (self._clock() - self._began_ns) / NS_PER_S
+        self._on_note(level, f"{at_s:6.1f} s  {level}: {line}")
+
+    # -- what people ask --------------------------------------------------------------------------------------
+
+    def status(self) -> Status:
+        """A snapshot; safe from any thread."""
+        counters = self.pipeline.counters
+        with self._lock:
+            known = [row.energy_uj for row in self._recent_rows if row.energy_uj is not None]
+            energy_j = self._energy_uj / 1e6 if self._energy_known else None
+        recent = list(self._recent_miou)
+        return Status(
+            variant=self.steward.active,
+            reason=self.steward.reason,
+            pinned=self.steward.pinned,
+            frames=counters.frames,
+            skipped=counters.skipped,
+            fps=self._fps(),
+            infer_ms=counters.last_infer_ms,
+            age_ms=counters.last_age_ms,
+            power_w=self._power(),
+            power_method=self.method.name.lower(),
+            energy_per_frame_j=sum(known) / len(known) / 1e6 if known else None,
+            energy_j=energy_j,
+            temperature_c=self._temperature(),
+            battery=self._value("battery"),
+            throttled=_flag(self._value("throttled")),
+            load=self._value("load"),
+            miou=sum(recent) / len(recent) if recent else None,
+            camera=self._camera_state,
+            journal=self.journal.blocked or "writing",
+            elapsed_s=(self._clock() - self._began_ns) / NS_PER_S,
+            switches=self._switches,
+        )
+
+    def handle(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """One request of the control socket."""
+        command = request["command"]
+        if command == "status":
+            return {"status": self.status().as_dict(), "variants": list(self.variants)}
+        if command == "switch":
+            return self._pin(request.get("variant"))
+        raise UsageError(f"unknown command {str(command)[:40]!r}; known: status, switch")
+
+    def _pin(self, variant: object) -> Mapping[str, Any]:
+        if variant is not None and variant not in self.variants:
+            raise UsageError(f"variant {str(variant)[:80]!r} is not in the bundle; it has: {', '.join(self.variants)}")
+        chosen = None if variant is None else str(variant)
+        self.steward.pin(chosen)
+        self._event("info", "pin", f"pinned to {chosen} by hand" if chosen else "the controller chooses again")
+        return {"pinned": chosen}
+
+
+class _Quality:
+    """A sink that keeps the mask quality of the last frames."""
+
+    def __init__(self, recent: deque[float]) -> None:
+        self._recent = recent
+
+    def show(self, shown: Shown) -> None:
+        if shown.miou is not None:
+            self._recent.append(shown.miou)
+
+    def close(self) -> None:
+        return None
+
+
+def _flag(value: float | None) -> bool | None:
+    return None if value is None else value >= 0.5
+
+

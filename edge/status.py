@@ -1,0 +1,50 @@
+"""One snapshot of a running daemon, for the terminal view, the overlay, and `joulepath status`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Status:
+    """What is known now; None is unknown, never zero."""
+
+    variant: str | None
+    reason: str
+    pinned: str | None
+    frames: int
+    skipped: int
+    fps: float | None
+    infer_ms: float | None
+    age_ms: float | None
+    power_w: float | None
+    power_method: str
+    energy_per_frame_j: float | None
+    energy_j: float | None
+    temperature_c: float | None
+    battery: float | None
+    throttled: bool | None
+    load: float | None
+    miou: float | None  # mean over the last frames with known truth
+    camera: str  # "streaming" or what is wrong
+    journal: str  # "writing" or what is wrong
+    elapsed_s: float
+    switches: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+def joules(value: float | None, method: str) -> str:
+    """An energy for people, with its method: ``281 mJ (modelled)``; ``unknown`` when there is none."""
+    if value is None:
+        return "energy unavailable"
+    amount = f"{value:.2f} J" if value >= 1 else f"{1000 * value:.0f} mJ"
+    return f"{amount} ({method})"
+
+
+def number(value: float | None, pattern: str) -> str:
+    """`pattern` filled with the value, or a dash where it is unknown."""
+    return "–" if value is None else pattern.format(value)
