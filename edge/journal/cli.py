@@ -1,0 +1,94 @@
+"""`joulepath journal`: read what the board wrote down."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from edge.errors import UsageError
+from edge.journal.export import SOURCES, Format, export
+from edge.journal.reader import JournalReader
+from edge.journal.snapshot import copy_journal
+from edge.journal.summary import LABELS, summarise
+from edge.journal.tables import render
+
+DEFAULT_JOURNAL = Path("/var/lib/joulepath/journal.db")
+
+journal_app = typer.Typer(help="Read, report and export the journal.", no_args_is_help=True)
+
+JournalOption = Annotated[
+    Path, typer.Option("--journal", "-j", envvar="JOULEPATH_JOURNAL", help="The journal to read.", show_default=True)
+]
+RunOption = Annotated[int | None, typer.Option("--run", help="This run only, by its number.")]
+
+
+@journal_app.command()
+def summary(
+    journal: JournalOption = DEFAULT_JOURNAL,
+    run: RunOption = None,
+    last: Annotated[bool, typer.Option("--last", help="The last run (the default).")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Every run.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Frames, joules, latencies, switches and events of a run."""
+    if (run is not None) + last + every > 1:
+        raise UsageError("--run, --last and --all exclude each other: pass one of them")
+    with JournalReader(journal) as reader:
+        runs = reader.runs() if every else [reader.run(run)]
+        summaries = [summarise(reader, row) for row in runs]
+        totals = {LABELS[method]: energy / 1e6 for method, energy in reader.total_energy_uj().items()}
+    if as_json:
+        typer.echo(json.dumps({"runs": [asdict(each) for each in summaries], "total_energy_j": totals}, indent=2))
+        return
+    console = Console()
+    for each in summaries:
+        console.print(render(each))
+        console.print()
+    for label, joules in totals.items():
+        console.print(f"All runs ever: {joules:,.1f} J {label}")
+
+
+@journal_app.command()
+def report(
+    out: Annotated[Path, typer.Option("--out", "-o", help="The page to write.")] = Path("report.html"),
+    journal: JournalOption = DEFAULT_JOURNAL,
+    run: RunOption = None,
+) -> None:
+    """One HTML page with plots of a run, the last one by default (needs the extra [report])."""
+    from edge.report import write_report
+
+    size = write_report(journal, out, run_id=run)
+    typer.echo(f"{out}: {size / 1e6:.1f} MB")
+
+
+@journal_app.command(name="export")
+def export_table(
+    form: Annotated[Format, typer.Option("--format", "-f", help="What to write.")],
+    table: Annotated[str, typer.Option("--table", "-t", help=f"One of {', '.join(SOURCES)}.")] = "frame",
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The file to write; standard output if none.")] = None,
+    journal: JournalOption = DEFAULT_JOURNAL,
+    run: RunOption = None,
+) -> None:
+    """Stream a table out as Parquet (needs the extra [parquet]), CSV or JSON Lines."""
+    with JournalReader(journal) as reader:
+        if run is not None:
+            reader.run(run)
+        rows = export(reader, table, form, out, run)
+    if out is not None:
+        typer.echo(f"{out}: {rows:,} rows of {table}")
+
+
+@journal_app.command()
+def copy(
+    out: Annotated[Path, typer.Argument(help="Where the copy goes.")],
+    journal: JournalOption = DEFAULT_JOURNAL,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file of that name.")] = False,
+) -> None:
+    """Make a consistent copy of a journal, also while it is written."""
+    size = copy_journal(journal, out, overwrite=force)
+    typer.echo(f"{out}: {size / 1e6:.1f} MB")

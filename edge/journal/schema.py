@@ -1,0 +1,123 @@
+"""The tables of a journal, and how one is opened.
+
+Frames are stored as `frame_packed`: the start as an offset from the run's start and the end as a duration, which take
+half the bytes. The view `frame` shows both on the monotonic clock. Frames of a run lie together, because one writer
+writes one run at a time; `run.first_frame_id` finds them without an index. Durability: WAL with synchronous=FULL, so
+that what a commit has written survives a power cut; what a cut may lose is what came after the last commit.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from edge.journal.errors import JournalError
+
+VERSION = 1
+APPLICATION_ID = 0x4A4F554C  # "JOUL"
+PAGE_BYTES = 4096
+CHECKPOINT_PAGES = 1000
+
+_TABLES = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE run (
+    id INTEGER PRIMARY KEY, started_utc_ns INTEGER NOT NULL, start_ns INTEGER NOT NULL,
+    ended_ns INTEGER, ended_utc_ns INTEGER, outcome TEXT,
+    board TEXT NOT NULL, bundle TEXT NOT NULL, config TEXT NOT NULL, rails_included TEXT NOT NULL,
+    energy_uj INTEGER, first_frame_id INTEGER);
+CREATE TABLE variant (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL, path TEXT NOT NULL, precision TEXT NOT NULL, engine TEXT NOT NULL);
+CREATE TABLE channel (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL, quantity TEXT NOT NULL, unit TEXT NOT NULL, scale REAL NOT NULL,
+    method INTEGER NOT NULL);
+CREATE TABLE frame_packed (
+    id INTEGER PRIMARY KEY, run_id INTEGER NOT NULL, sequence INTEGER NOT NULL,
+    start_offset_ns INTEGER NOT NULL, duration_ns INTEGER NOT NULL, variant_id INTEGER NOT NULL,
+    skipped INTEGER NOT NULL, age_us INTEGER NOT NULL, prepare_us INTEGER NOT NULL, infer_us INTEGER NOT NULL,
+    finish_us INTEGER NOT NULL, energy_uj INTEGER, infer_energy_uj INTEGER, uncertainty_uj INTEGER,
+    samples INTEGER NOT NULL, method INTEGER NOT NULL, miou_ppm INTEGER);
+CREATE VIEW frame AS
+    SELECT f.id, f.run_id, f.sequence, r.start_ns + f.start_offset_ns AS start_ns,
+        r.start_ns + f.start_offset_ns + f.duration_ns AS end_ns, f.variant_id, f.skipped, f.age_us, f.prepare_us,
+        f.infer_us, f.finish_us, f.energy_uj, f.infer_energy_uj, f.uncertainty_uj, f.samples, f.method, f.miou_ppm
+    FROM frame_packed f JOIN run r ON r.id = f.run_id;
+CREATE TABLE sample (
+    id INTEGER PRIMARY KEY, run_id INTEGER NOT NULL, second INTEGER NOT NULL, channel_id INTEGER NOT NULL,
+    mean INTEGER NOT NULL, min INTEGER NOT NULL, max INTEGER NOT NULL);
+CREATE TABLE raw_sample (
+    slot INTEGER PRIMARY KEY, run_id INTEGER NOT NULL, time_ns INTEGER NOT NULL, channel_id INTEGER NOT NULL,
+    value INTEGER NOT NULL);
+CREATE TABLE observation (
+    id INTEGER PRIMARY KEY, run_id INTEGER NOT NULL, time_ns INTEGER NOT NULL, body TEXT NOT NULL);
+CREATE TABLE decision (
+    id INTEGER PRIMARY KEY, run_id INTEGER NOT NULL, time_ns INTEGER NOT NULL, observation_id INTEGER,
+    variant_id INTEGER NOT NULL, reason TEXT NOT NULL, body TEXT NOT NULL);
+CREATE TABLE clock (
+    id INTEGER PRIMARY KEY, run_id INTEGER NOT NULL, monotonic_ns INTEGER NOT NULL, utc_ns INTEGER NOT NULL,
+    synchronised INTEGER);
+CREATE TABLE switch (
+    id INTEGER PRIMARY KEY, run_id INTEGER NOT NULL, time_ns INTEGER NOT NULL, from_id INTEGER,
+    to_id INTEGER NOT NULL, reason TEXT NOT NULL, detail TEXT NOT NULL, cost_us INTEGER);
+CREATE TABLE event (
+    id INTEGER PRIMARY KEY, run_id INTEGER, time_ns INTEGER NOT NULL, level INTEGER NOT NULL, kind TEXT NOT NULL,
+    message TEXT NOT NULL);
+CREATE TABLE rollup (
+    run_id INTEGER NOT NULL, variant_id INTEGER NOT NULL, method INTEGER NOT NULL, quantity TEXT NOT NULL,
+    count INTEGER NOT NULL, sum INTEGER NOT NULL, min INTEGER, max INTEGER, histogram BLOB,
+    PRIMARY KEY (run_id, variant_id, method, quantity)) WITHOUT ROWID;
+"""
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A writing connection to a journal, made if it is not there; one thread at a time may use it.
+
+    Raises JournalError for a file that is somebody else's database or a newer Joulepath's, sqlite3.DatabaseError for
+    one that is damaged, and sqlite3.OperationalError or OSError where the disk refuses.
+    """
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
+    try:
+        tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if tables:
+            require_journal(connection, path)
+        else:
+            _create(connection)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
+        connection.execute(f"PRAGMA journal_size_limit={2 * CHECKPOINT_PAGES * PAGE_BYTES}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def require_journal(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise JournalError unless the database is a journal that this version understands."""
+    if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+        raise JournalError(f"{path} is a SQLite database, but not a Joulepath journal: name another file")
+    row = connection.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
+    if row is None:
+        raise sqlite3.DatabaseError("the journal does not say its schema version")
+    if row[0] > VERSION:
+        raise JournalError(
+            f"{path} was written by a newer Joulepath (journal schema {row[0]}, this version knows {VERSION}): "
+            "update Joulepath, or name another file"
+        )
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    connection.execute(f"PRAGMA page_size={PAGE_BYTES}")
+    connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
+    connection.execute("VACUUM")  # makes both settings hold even where an earlier start got as far as a header
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for statement in _TABLES.split(";"):
+            if statement.strip():
+                connection.execute(statement)
+        connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+        connection.execute("INSERT INTO meta VALUES ('schema_version', ?)", (VERSION,))
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
