@@ -124,12 +124,6 @@ def bare(norm: LayerNorm) -> LayerNorm:
     return replace(norm, scale=None, shift=None)
 
 
-def norm_as_linear(norm: LayerNorm) -> tuple[LayerNorm, Linear]:
-    """A norm as a bare norm and the linear map of its scale and shift: a place for `centred` to act on."""
-    assert norm.scale is not None
-    return bare(norm), Linear(np.diag(norm.scale), norm.shift)
-
-
 def centred(layer: Map) -> Map:
     """A linear map or convolution followed by subtracting the mean over its channels.
 

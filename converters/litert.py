@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from converters import flatbuffer
 from converters.errors import ConvertError
 from converters.ops import Ops, Shape
 
@@ -47,7 +48,9 @@ def to_litert(
             content = converter.convert()
         except Exception as error:  # the converter raises its own and MLIR's errors, all meaning the same
             raise ConvertError(f"TFLiteConverter refused the network: {str(error).splitlines()[0]}") from error
-    return _named_apart(content)
+    model = flatbuffer.read_model(content)
+    flatbuffer.name_tensors_apart(model)
+    return LiteRtFile(flatbuffer.write_model(model), flatbuffer.operations(model))
 
 
 def _save(builders: Mapping[str, Builder], inputs: Mapping[str, Shape], folder: Path) -> None:
@@ -67,21 +70,3 @@ def _save(builders: Mapping[str, Builder], inputs: Mapping[str, Shape], folder: 
 
         signatures[name] = tf.function(run, autograph=False).get_concrete_function(**signature)
     tf.saved_model.save(store, str(folder), signatures=signatures)
-
-
-def _named_apart(content: bytes) -> LiteRtFile:
-    # The converter names tensors after the graph's nodes, and two signatures have the same nodes.
-    from tensorflow.lite.python import schema_py_generated as schema
-    from tensorflow.lite.tools import flatbuffer_utils
-
-    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
-    keys = {signature.subgraphIndex: signature.signatureKey.decode() for signature in model.signatureDefs}
-    names = {value: name for name, value in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
-    operations: dict[str, Counter[str]] = {}
-    for index, graph in enumerate(model.subgraphs):
-        key = keys.get(index, f"subgraph{index}")
-        for number, tensor in enumerate(graph.tensors):
-            tensor.name = f"{key}/{number}".encode()
-        codes = (model.operatorCodes[operator.opcodeIndex] for operator in graph.operators)
-        operations[key] = Counter(names[max(code.builtinCode, code.deprecatedBuiltinCode)] for code in codes)
-    return LiteRtFile(bytes(flatbuffer_utils.convert_object_to_bytearray(model)), operations)

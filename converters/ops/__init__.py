@@ -37,8 +37,11 @@ class Ops(Protocol[T]):
     def linear(self, x: T, layer: Linear) -> T:
         """The same linear map at every position."""
 
-    def normalise(self, x: T, eps: float, centred: bool) -> T:
-        """Zero mean and unit deviation over channels; `centred` states that the mean is zero already."""
+    def centre(self, x: T) -> T:
+        """``x`` minus its mean over channels."""
+
+    def rms_norm(self, x: T, eps: float) -> T:
+        """``x / sqrt(mean(x * x) + eps)`` over channels: a layer norm when the mean of `x` is zero."""
 
     def attention(self, query: T, key: T, value: T, heads: int, scale: float | None) -> T:
         """Softmax attention of every position of `query` over all positions of `key` and `value`.

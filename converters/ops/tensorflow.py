@@ -69,11 +69,11 @@ class TensorFlowOps:
     def linear(self, x: Any, layer: Linear) -> Any:
         return self._biased(tf.linalg.matmul(x, self._weights.of(layer.weight)), layer.bias)
 
-    def normalise(self, x: Any, eps: float, centred: bool) -> Any:
-        if not centred:
-            x = x - tf.reduce_mean(x, axis=-1, keepdims=True)
-        variance = tf.reduce_mean(x * x, axis=-1, keepdims=True)
-        return x * tf.math.rsqrt(variance + eps)
+    def centre(self, x: Any) -> Any:
+        return x - tf.reduce_mean(x, axis=-1, keepdims=True)
+
+    def rms_norm(self, x: Any, eps: float) -> Any:
+        return x * tf.math.rsqrt(tf.reduce_mean(x * x, axis=-1, keepdims=True) + eps)
 
     def attention(self, query: Any, key: Any, value: Any, heads: int, scale: float | None) -> Any:
         q, k, v = (self._heads(x, heads) for x in (query, key, value))

@@ -6,10 +6,10 @@ into a cheaper equal one (`folded`); `build` runs whichever tree it is given on 
 
 from __future__ import annotations
 
-from converters.families.segformer.build import build
+from converters.families.segformer.graph import build
 from converters.families.segformer.config import SegformerConfig
-from converters.families.segformer.folded import folded
-from converters.families.segformer.network import Network, network
+from converters.families.segformer.rewrite import folded
+from converters.families.segformer.structure import Network, network
 from converters.families.segformer.weights import SegformerWeights, load, random_weights
 
 __all__ = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from converters import fold
-from converters.families.segformer.network import (
+from converters.families.segformer.structure import (
     Attention,
     Block,
     Decoder,
@@ -29,13 +29,13 @@ def _decoder(decoder: Decoder) -> FoldedDecoder:
 
 def _stage(stage: Stage) -> Stage:
     patch, patch_norm = fold.centred_before(stage.patch, stage.patch_norm)
-    bare, enter = fold.norm_as_linear(patch_norm)
-    # Everything that writes into the residual stream is centred, so every norm that reads it is: the final one too.
-    # That one keeps its scale and shift: the next patch embedding pads with zeros, which a shift would not survive.
+    # The stream starts centred and all that is written into it is centred, so every norm that reads it may rely on
+    # that: the final one too, which keeps its scale and shift (the next patch embedding pads with zeros, and a shift
+    # cannot move through those). Centring the start by a linear map instead took as long, and more weights.
     return Stage(
         patch=patch,
-        patch_norm=bare,
-        enter=fold.centred(enter),
+        patch_norm=patch_norm,
+        centre=True,
         blocks=tuple(Block(_attention(block.attention), _feed_forward(block.feed_forward)) for block in stage.blocks),
         norm=replace(stage.norm, centred=True),
     )

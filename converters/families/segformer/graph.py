@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 from converters.errors import ConvertError
-from converters.families.segformer.network import Attention, Block, Decoder, FeedForward, FoldedDecoder, Network, Stage
+from converters.families.segformer.structure import Attention, Block, Decoder, FeedForward, FoldedDecoder, Network, Stage
 from converters.layers import BatchNorm, LayerNorm
 from converters.ops import Ops
 
@@ -41,8 +41,8 @@ def _refuse_small(shape: tuple[int, ...], stage: Stage, number: int, size: tuple
 
 def _stage(ops: Ops[T], x: T, stage: Stage) -> T:
     x = _norm(ops, ops.conv(x, stage.patch), stage.patch_norm)
-    if stage.enter is not None:
-        x = ops.linear(x, stage.enter)
+    if stage.centre:
+        x = ops.centre(x)
     for block in stage.blocks:
         x = _block(ops, x, block)
     return _norm(ops, x, stage.norm)
@@ -85,7 +85,7 @@ def _decode(ops: Ops[T], features: list[T], decoder: Decoder | FoldedDecoder) ->
 
 
 def _norm(ops: Ops[T], x: T, layer: LayerNorm) -> T:
-    x = ops.normalise(x, layer.eps, layer.centred)
+    x = ops.rms_norm(x if layer.centred else ops.centre(x), layer.eps)
     if layer.scale is not None:
         x = ops.scale(x, layer.scale)
     return x if layer.shift is None else ops.shift(x, layer.shift)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -52,11 +52,11 @@ class Block:
 
 @dataclass(frozen=True)
 class Stage:
-    """Patch embedding, the blocks that the path keeps, final norm. `enter` maps into a centred stream."""
+    """Patch embedding, the blocks that the path keeps, final norm; `centre` makes the residual stream start centred."""
 
     patch: Conv
     patch_norm: LayerNorm
-    enter: Linear | None
+    centre: bool
     blocks: tuple[Block, ...]
     norm: LayerNorm
 
@@ -96,7 +96,7 @@ def network(weights: SegformerWeights, path: ExecutionPath) -> Network:
     # Published pixels are RGB, scaled and normalised; as a stock graph expects its caller to do that, the baseline
     # must not pay for it: both graphs take the raw pixels of a camera.
     shift, patch = fold.input_normalisation_into(stages[0].patch, weights.mean, weights.std)
-    stages[0] = Stage(patch, stages[0].patch_norm, None, stages[0].blocks, stages[0].norm)
+    stages[0] = replace(stages[0], patch=patch)
     return Network(shift, tuple(stages), _decoder(reader, config, path.decoder_width))
 
 
@@ -105,7 +105,7 @@ def _stage(reader: _Reader, config: SegformerConfig, stage: int, kept: tuple[int
     return Stage(
         patch=reader.conv(f"{prefix}.proj", config.strides[stage], kernel // 2),
         patch_norm=reader.norm(f"{prefix}.layer_norm"),
-        enter=None,
+        centre=False,
         blocks=tuple(_block(reader, config, stage, block) for block in kept),
         norm=reader.norm(f"segformer.encoder.layer_norm.{stage}"),
     )
