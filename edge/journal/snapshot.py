@@ -9,8 +9,6 @@ from pathlib import Path
 from edge.journal.errors import JournalError
 from edge.journal.reader import connect_for_reading
 
-_PAGES_A_STEP = 2560  # 10 MB: between steps the writer may commit; then the copy takes the change in by itself
-
 
 def copy_journal(source: Path, target: Path, *, overwrite: bool = False) -> int:
     """Copy `source` to `target` with SQLite's backup; returns its bytes. Raises JournalError.
@@ -25,7 +23,9 @@ def copy_journal(source: Path, target: Path, *, overwrite: bool = False) -> int:
         partial.unlink(missing_ok=True)
         writer = sqlite3.connect(partial)
         try:
-            reader.backup(writer, pages=_PAGES_A_STEP)
+            # All in one read: in WAL mode the writer goes on meanwhile, while a backup in steps starts anew at each
+            # commit of another process.
+            reader.backup(writer, pages=-1)
             writer.execute("PRAGMA journal_mode=DELETE")  # one file, which can be moved and read anywhere
         finally:
             writer.close()
