@@ -12,8 +12,9 @@ import sqlite3
 from edge.journal.rows import JournalSettings
 from edge.journal.schema import PAGE_BYTES
 
-ROWS_A_ROUND = 10_000
-ROUNDS = 20
+_MOST_ROWS_A_ROUND = 10_000
+_BYTES_A_ROUND = 6000  # one row a round for each of these that the bound has: about 1 % of the file
+_MOST_ROWS_A_PURGE = 200_000
 VACUUM_PAGES = 2048
 _KEEP_SHARE = 0.98  # how far below its bound a purge goes: few large purges empty whole pages
 
@@ -36,20 +37,21 @@ def tidy(connection: sqlite3.Connection, settings: JournalSettings) -> None:
         pages = _pragma(connection, "page_count")
     free = _pragma(connection, "freelist_count")
     if pages > bound and free:
-        # fetchall: the pragma frees one page a step
-        connection.execute(f"PRAGMA incremental_vacuum({min(pages - bound, free, VACUUM_PAGES)})").fetchall()
+        # The pragma frees one page a step and answers nothing: execute() would stop after the first.
+        connection.executescript(f"PRAGMA incremental_vacuum({min(pages - bound, free, VACUUM_PAGES)})")
 
 
 def _purge(connection: sqlite3.Connection, settings: JournalSettings, target_pages: int) -> None:
     _keep_newest(connection, settings)
-    for _ in range(ROUNDS):
-        if not _drop_oldest(connection):
+    rows_a_round = min(_MOST_ROWS_A_ROUND, max(10, settings.max_bytes // _BYTES_A_ROUND))
+    for _ in range(_MOST_ROWS_A_PURGE // rows_a_round):
+        if not _drop_oldest(connection, rows_a_round):
             return
         if _pragma(connection, "page_count") - _pragma(connection, "freelist_count") <= target_pages:
             return
 
 
-def _drop_oldest(connection: sqlite3.Connection) -> bool:
+def _drop_oldest(connection: sqlite3.Connection, most_rows: int) -> bool:
     """Drop a round of the oldest rows; False when there are none."""
     oldest = []
     for table, time in _TIME.items():
@@ -61,14 +63,14 @@ def _drop_oldest(connection: sqlite3.Connection) -> bool:
     _, table = min(oldest)
     horizon = connection.execute(
         f"SELECT run_id, {_TIME[table]} FROM"
-        f" (SELECT * FROM {table} ORDER BY id LIMIT {ROWS_A_ROUND}) ORDER BY id DESC LIMIT 1"
+        f" (SELECT * FROM {table} ORDER BY id LIMIT {most_rows}) ORDER BY id DESC LIMIT 1"
     ).fetchone()
     connection.execute("BEGIN IMMEDIATE")
     try:
         for name, time in _TIME.items():
             connection.execute(
                 f"DELETE FROM {name} WHERE id <= (SELECT max(id) FROM"
-                f" (SELECT * FROM {name} ORDER BY id LIMIT {ROWS_A_ROUND}) WHERE (run_id, {time}) <= (?, ?))",
+                f" (SELECT * FROM {name} ORDER BY id LIMIT {most_rows}) WHERE (run_id, {time}) <= (?, ?))",
                 horizon,
             )
         connection.execute("COMMIT")
