@@ -93,4 +93,6 @@ def _check_node(path: str) -> None:
             f"camera {path}: no such device; is it plugged in, and its driver loaded? List cameras with: ls /dev/video*"
         )
     if not os.access(path, os.R_OK | os.W_OK):
-        raise CameraError(f"camera {path}: no permission; add this user to the group video: sudo usermod -aG video USER")
+        raise CameraError(
+            f"camera {path}: no permission; add this user to the group video: sudo usermod -aG video USER; log in anew"
+        )

@@ -82,7 +82,7 @@ class FromDevice:
     def __init__(self, device: Device, first: int) -> None:
         self._device, self._next = device, first
 
-    def read(self) -> Captured | None:
+    def read(self) -> Captured:
         image, captured_ns = self._device.read()
         self._next += 1
         return Captured(image, None, self._next - 1, captured_ns)

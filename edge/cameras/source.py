@@ -3,7 +3,7 @@
     synthetic[:HxW][@FPS][,seed=N]           the synthetic street; 360x480@15 by default, @0: every frame, as a file
     FILE[@FPS|@realtime]                     a video; every frame, or as a live camera of that rate
     DIR[@FPS][,masks=DIR|none][,void=ID]     a folder of images, likewise
-    /dev/videoN | N [:HxW][@FPS][,MJPG|YUYV] a V4L2 camera, YUYV by default
+    /dev/videoN | N [:HxW][@FPS][,MJPG|YUYV] a V4L2 camera, YUYV by default; /dev/v4l/by-id/NAME as it is written
 
 HxW is height x width in pixels. A folder's ground truth is read from `masks=`, or from the sibling `DIRannot` where
 there is one (the CamVid layout, in which id 11 is void); `void=` names the id that means "not labelled" (255 always
@@ -121,13 +121,16 @@ def _device(text: str, number: int) -> SourceSpec:
 
 def _files(text: str) -> SourceSpec:
     if _exists(text):
-        body, options, rate = text, {}, None
+        body, rate = text, None
+        options: dict[str, str] = {}
     else:
         body, options = _split_options(text)
         body, rate = _split_rate(text, body)
     path = Path(body).expanduser() if body else Path()
     if not body or not _exists(body):
         raise _fail(text, f"no such file, directory or device: {body!r}")
+    if path.is_char_device():  # a camera by its /dev/v4l/by-id name
+        return SourceSpec(text, "v4l2", path=str(path))
     own_pace = rate == "realtime"
     fps = None if rate is None or own_pace else _rate(text, rate, zero=True) or None
     if not path.is_dir():
