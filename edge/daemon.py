@@ -17,7 +17,7 @@ from boards.board import Board, Quantity
 from boards.detect import open_board
 from boards.sensor import BoardError, Method, Reading
 from edge.bundle import Variant, load_bundle
-from edge.cameras import open_camera
+from edge.cameras.supervise import Patience, SupervisedCamera
 from edge.config import Config
 from edge.control import ControlServer
 from edge.controller import Controller, Decision, LadderController, Observation
@@ -26,7 +26,7 @@ from edge.journal import FrameRow, Journal, JournalSettings, Level
 from edge.ledger import Ledger
 from edge.meter import Meter
 from edge.pipeline import Pipeline, Shown, Sink
-from edge.prepare import prepare
+from edge.prepare import Preparers
 from edge.profile import load_profile
 from edge.sampler import Sampler
 from edge.status import Status
@@ -116,11 +116,8 @@ class Daemon:
 
     def _open(self) -> None:
         options, config = self.options, self.options.config
-        # The camera and the engine start in processes of their own while the rest is opened here.
-        self.camera = open_camera(
-            options.camera, on_event=self._event, freeze_timeout_s=config.camera_process.freeze_timeout_s
-        )
-        self._stack.callback(self.camera.close)
+        patience = Patience(freeze_timeout_s=config.camera_process.freeze_timeout_s)
+        self.camera = SupervisedCamera(options.camera, on_event=self._event, patience=patience)
         self.bundle = load_bundle(options.bundle)
         self.variants: dict[str, Variant] = {v.id: v for v in self.bundle.manifest.variants}
         if options.pin is not None and options.pin not in self.variants:
@@ -135,7 +132,10 @@ class Daemon:
             on_event=self._event,
         )
         self._stack.callback(self.pool.close)
+        # The engine loads in a process of its own while the rest is opened here.
         self.pool.ensure(options.pin or self._best_guess())
+        self._stack.callback(self.camera.close)
+        self.camera.open()
         self.board = self._given_board or self._open_board()
         self._stack.callback(self.board.close)
         self._open_journal()
@@ -223,7 +223,7 @@ class Daemon:
             self.variants,
             self.numbers,
             self.ledger,
-            prepare,
+            Preparers,
             clock=self._clock,
             sinks=[_Quality(self._recent_miou)],
             note=self.board.note,

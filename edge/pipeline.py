@@ -18,19 +18,21 @@ import numpy.typing as npt
 from boards.board import Activity
 from edge.bundle import InputSpec, Variant
 from edge.cameras.frame import EndOfStream, Frame
-from edge.engines.contract import EngineLost
+from edge.engines.contract import EngineError, EngineLost
 from edge.engines.process import InferResult
 from edge.ledger import Ledger, Served
 from edge.steward import Steward
 
 Clock = Callable[[], int]
+PrepareFrame = Callable[[npt.NDArray[np.uint8], InputSpec, npt.NDArray[Any]], None]
 NS_PER_MS = 1_000_000
 
 
 class Source(Protocol):
     """A camera: `next` waits at most `timeout_s`, gives None when nothing came, raises EndOfStream at the end."""
 
-    live: bool
+    @property
+    def live(self) -> bool: ...
 
     def next(self, timeout_s: float) -> Frame | None: ...
 
@@ -118,7 +120,7 @@ class Pipeline:
         variants: dict[str, Variant],
         variant_numbers: dict[str, int],
         ledger: Ledger,
-        prepare: Callable[[npt.NDArray[np.uint8], InputSpec, npt.NDArray[Any]], None],
+        preparer: Callable[[], PrepareFrame],
         *,
         clock: Clock,
         sinks: Sequence[Sink] = (),
@@ -127,7 +129,9 @@ class Pipeline:
         on_event: Callable[[str, str, str], None] = lambda level, kind, message: None,
     ) -> None:
         self._camera, self._pool, self._steward, self._task = camera, pool, steward, task
-        self._variants, self._numbers, self._ledger, self._prepare = variants, variant_numbers, ledger, prepare
+        self._variants, self._numbers, self._ledger = variants, variant_numbers, ledger
+        # A preparer keeps buffers, so each of the two threads that prepare has its own.
+        self._prepare_ahead, self._prepare_again = preparer(), preparer()
         self._clock, self._sinks, self._note, self._slowdown = clock, list(sinks), note, slowdown
         self._on_event = on_event
         self.counters = Counters()
@@ -189,6 +193,9 @@ class Pipeline:
             if variant is not None:
                 self._spec = self._variants[variant].input
                 return
+            hopeless = self._steward.hopeless()
+            if hopeless is not None:
+                raise EngineError(hopeless)
             self._wake.wait(0.002)
 
     def _prepare_loop(self) -> None:
@@ -207,7 +214,7 @@ class Pipeline:
             taken += 1
             spec = self._spec
             assert spec is not None
-            self._prepared.put(self._prepare_frame(frame, slot, spec))
+            self._prepared.put(self._prepare_frame(frame, slot, spec, self._prepare_ahead))
         self._ended.set()
 
     def _infer_loop(self, frames: int | None) -> None:
@@ -248,9 +255,9 @@ class Pipeline:
             self._ended.set()
             return None
 
-    def _prepare_frame(self, frame: Frame, slot: int, spec: InputSpec) -> _Prepared:
+    def _prepare_frame(self, frame: Frame, slot: int, spec: InputSpec, prepare: PrepareFrame) -> _Prepared:
         began = self._clock()
-        self._prepare(frame.image, spec, self._pool.input_view(slot, spec))
+        prepare(frame.image, spec, self._pool.input_view(slot, spec))
         took = self._clock() - began
         self._lead_ns = max(2 * NS_PER_MS, (7 * self._lead_ns + 2 * took + NS_PER_MS) // 8)
         return _Prepared(frame, slot, spec, took)
@@ -266,7 +273,7 @@ class Pipeline:
             spec = self._variants[variant].input
             self._spec = spec
             if prepared.spec != spec:
-                prepared = self._prepare_frame(prepared.frame, prepared.slot, spec)
+                prepared = self._prepare_frame(prepared.frame, prepared.slot, spec, self._prepare_again)
             try:
                 result = self._infer(variant, prepared.slot)
             except EngineLost as error:

@@ -114,6 +114,13 @@ class Steward:
                     self._run_whatever_is_ready(now_ns)
         return self.active
 
+    def hopeless(self) -> str | None:
+        """Why no variant at all can run, in the words of the first one's failure; None while one may."""
+        reasons = [self._pool.failure(known.id) for known in self._variants]
+        if any(reason is None for reason in reasons):
+            return None
+        return f"no variant of the bundle can run here; {self._variants[0].id}: {reasons[0]}"
+
     def drop_active(self) -> None:
         """The active variant's engine was lost: choose again before the next frame."""
         self.active = None
