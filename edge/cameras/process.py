@@ -110,7 +110,7 @@ class CameraProcess:
             return
         self.close()
         if over is not None:
-            raise over
+            raise _anew(over)
         raise CameraError(f"camera {self._spec.text!r}: it did not open within {timeout_s:g} s; is the device stuck?")
 
     def play(self, epoch_ns: int) -> None:
@@ -134,7 +134,7 @@ class CameraProcess:
             if self._arrived:
                 return self._deliver(self._arrived.popleft())
             if self._over is not None:
-                raise self._over
+                raise _anew(self._over)
         return None
 
     def release(self, frame: Frame) -> None:
@@ -286,6 +286,11 @@ class CameraProcess:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+
+
+def _anew(error: Exception) -> Exception:
+    """The same error without a traceback, whose frames would keep pictures and their memory alive."""
+    return type(error)(*error.args)
 
 
 def _environment() -> dict[str, str]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -84,9 +85,13 @@ def parse_source(text: str) -> SourceSpec:
 
 def _exists(text: str) -> bool:
     try:
-        return Path(text).expanduser().exists()
-    except (OSError, RuntimeError):
+        return _path(text).exists()
+    except OSError:
         return False
+
+
+def _path(text: str) -> Path:
+    return Path(os.path.expanduser(text))  # unlike Path.expanduser it leaves an unknown user's name as it is
 
 
 def _fail(text: str, why: str) -> SourceSyntaxError:
@@ -126,7 +131,7 @@ def _files(text: str) -> SourceSpec:
     else:
         body, options = _split_options(text)
         body, rate = _split_rate(text, body)
-    path = Path(body).expanduser() if body else Path()
+    path = _path(body)
     if not body or not _exists(body):
         raise _fail(text, f"no such file, directory or device: {body!r}")
     if path.is_char_device():  # a camera by its /dev/v4l/by-id name
@@ -149,7 +154,7 @@ def _masks(text: str, images: Path, options: dict[str, str]) -> tuple[str | None
     if named == "none":
         return None, None
     if named is not None:
-        folder = Path(named).expanduser()
+        folder = _path(named)
         if not named or not folder.is_dir():
             raise _fail(text, f"masks={named}: no such directory")
         return str(folder.resolve()), void

@@ -62,7 +62,7 @@ class SupervisedCamera:
         self._fruitless = 0
         self._alive_s = 0.0
         self._seen_open = False
-        self._ended: EndOfStream | None = None
+        self._ended: str | None = None
 
     @property
     def live(self) -> bool:
@@ -91,7 +91,7 @@ class SupervisedCamera:
         Raises EndOfStream after a file's last frame, CameraError for a file that cannot be read on.
         """
         if self._ended is not None:
-            raise self._ended
+            raise EndOfStream(self._ended)
         process = self._process or self._restart(timeout_s)
         if process is None:
             return None
@@ -131,7 +131,7 @@ class SupervisedCamera:
         if self._process is not None:
             self._process.close()
             self._process = None
-        self._ended = self._ended or EndOfStream("the camera was closed")
+        self._ended = self._ended or "the camera was closed"
 
     def __enter__(self) -> SupervisedCamera:
         self.open()
@@ -177,7 +177,7 @@ class SupervisedCamera:
         return replace(frame, sequence=frame.sequence + self._offset, skipped=lost)
 
     def _end(self, end: EndOfStream) -> None:
-        self._ended = end
+        self._ended = str(end)
         if str(end):
             self._on_event("warning", "camera_short", str(end))
 
