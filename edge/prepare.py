@@ -7,6 +7,8 @@ pixel is a table of 256 values for each colour; a folded network, which takes ra
 
 from __future__ import annotations
 
+import threading
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -63,8 +65,25 @@ class Preparer:
         return _into(cv2.resize(frame, self._size, dst=into, interpolation=how))
 
 
+class Preparers:
+    """`prepare` for a stream: keeps a `Preparer` for each input and thread."""
+
+    def __init__(self) -> None:
+        self._local = threading.local()
+
+    def __call__(self, frame: Frame, spec: InputSpec, out: Array) -> None:
+        """Write `frame` (HxWx3 uint8 BGR) to `out`. Raises ValueError."""
+        if not hasattr(self._local, "kept"):
+            self._local.kept = {}
+        kept: dict[InputSpec, Preparer] = self._local.kept
+        preparer = kept.get(spec)
+        if preparer is None:
+            preparer = kept[spec] = Preparer(spec)
+        preparer(frame, out)
+
+
 def prepare(frame: Frame, spec: InputSpec, out: Array) -> None:
-    """Prepare one frame (HxWx3 uint8 BGR) into `out`; for a stream keep a `Preparer`. Raises ValueError."""
+    """Prepare one frame (HxWx3 uint8 BGR) into `out`; for a stream keep a `Preparers`. Raises ValueError."""
     Preparer(spec)(frame, out)
 
 

@@ -160,6 +160,13 @@ class EngineProcess:
             self._loaded = Loaded(**json.loads(packet[1:]))
         return self._loaded
 
+    def wait_readable(self, timeout_s: float) -> None:
+        """Wait at most `timeout_s` for something to come from the worker, or its end."""
+        if self._link is not None:
+            poller = select.poll()
+            poller.register(self._link, select.POLLIN)
+            poller.poll(timeout_s * 1e3)
+
     @property
     def pending(self) -> int:
         """Inferences submitted whose results were not taken."""
@@ -251,11 +258,11 @@ class EngineProcess:
 
     def _receive(self, timeout_s: float) -> bytes | None:
         link = self._open_link()
+        poller = select.poll()
+        poller.register(link, select.POLLIN)
+        if not poller.poll(timeout_s * 1e3):
+            return None
         try:
-            poller = select.poll()
-            poller.register(link, select.POLLIN)
-            if not poller.poll(timeout_s * 1e3):
-                return None
             packet = link.recv(MAX_PACKET)
         except OSError as error:
             raise self._lost() from error
