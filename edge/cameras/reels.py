@@ -66,8 +66,8 @@ class VideoReel:
                 pass
         except OSError as error:
             raise CameraError(f"video {spec.path}: {error.strerror or error}; check the path and its rights") from error
-        self._capture = cv2.VideoCapture(spec.path, cv2.CAP_FFMPEG)
-        # An opened capture proves nothing: only a decoded frame does.
+        self._capture = cv2.VideoCapture(spec.path, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+        # One decoding thread: cores belong to inference. An opened capture proves nothing: only a decoded frame does.
         read, image = self._capture.read() if self._capture.isOpened() else (False, None)
         if not read or image is None:
             raise CameraError(

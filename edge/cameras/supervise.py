@@ -27,6 +27,15 @@ class Patience:
     tries: int = 3
 
 
+def lost_while_away(last: Frame, frame: Frame, fps: float | None) -> int:
+    """Frames that a device of rate `fps` made between the last frame before an outage and the first after it.
+
+    An estimate, and never less than the frames that its new process is known to have skipped.
+    """
+    away_s = (frame.monotonic_ns - last.monotonic_ns) / NS_PER_S
+    return max(frame.skipped, round(away_s * (fps or 0.0)) - 1)
+
+
 class SupervisedCamera:
     """A source in a capture process, watched. `next` and `close` belong to one thread, `release` to any.
 
@@ -168,12 +177,10 @@ class SupervisedCamera:
 
     def _renumber(self, frame: Frame) -> Frame:
         """A restarted device counts from 0: go on from the last number, with the outage's frames estimated."""
-        last = self._last
-        if last is None:
+        if self._last is None:
             return frame
-        away_s = (frame.monotonic_ns - last.monotonic_ns) / NS_PER_S
-        lost = max(frame.skipped, round(away_s * (self._fps or 0.0)) - 1)
-        self._offset = last.sequence + 1 + lost - frame.sequence
+        lost = lost_while_away(self._last, frame, self._fps)
+        self._offset = self._last.sequence + 1 + lost - frame.sequence
         return replace(frame, sequence=frame.sequence + self._offset, skipped=lost)
 
     def _end(self, end: EndOfStream) -> None:

@@ -4,10 +4,11 @@ import os
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edge.cameras.frame import CameraError, EndOfStream, Frame, each_frame
-from edge.cameras.supervise import Patience, SupervisedCamera
+from edge.cameras.supervise import Patience, SupervisedCamera, lost_while_away
 from tests.edge.cameras.conftest import Counted, number_in, until
 
 
@@ -204,3 +205,13 @@ def test_two_cameras_do_not_take_each_others_frames() -> None:
         one.release(frame)
         with pytest.raises(ValueError, match="not a camera process's"):
             other.release(Frame(frame.image, 0, 0, 0))
+
+
+@pytest.mark.parametrize(
+    ("away_ns", "skipped", "fps", "lost"),
+    [(2_000_000_000, 0, 30.0, 59), (33_400_000, 0, 30.0, 0), (100_000_000, 7, 30.0, 7), (2_000_000_000, 2, None, 2)],
+)
+def test_frames_that_a_device_made_while_it_was_out(away_ns: int, skipped: int, fps: float | None, lost: int) -> None:
+    image = np.zeros((1, 1, 3), np.uint8)
+    last, frame = Frame(image, 5_000, 90, 0), Frame(image, 5_000 + away_ns, skipped, skipped)
+    assert lost_while_away(last, frame, fps) == lost
