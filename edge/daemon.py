@@ -18,6 +18,7 @@ from boards.detect import open_board
 from boards.sensor import BoardError, Method, Reading
 from edge.bundle import Variant, load_bundle
 from edge.cameras.supervise import Patience, SupervisedCamera
+from edge.cameras.synthetic import CLASSES as STREET_CLASSES
 from edge.config import Config
 from edge.control import ControlServer
 from edge.controller import Controller, Decision, LadderController, Observation
@@ -229,6 +230,8 @@ class Daemon:
             note=self.board.note,
             slowdown=lambda: float(getattr(self.board, "slowdown", 1.0)),
             on_event=self._event,
+            # The street's truth means the street's classes; another bundle's masks cannot be held against it.
+            scored=self.camera.spec.kind != "synthetic" or self.bundle.manifest.labels == STREET_CLASSES,
         )
 
     @staticmethod

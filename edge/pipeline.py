@@ -127,13 +127,14 @@ class Pipeline:
         note: Callable[[Activity], None] = lambda activity: None,
         slowdown: Callable[[], float] = lambda: 1.0,
         on_event: Callable[[str, str, str], None] = lambda level, kind, message: None,
+        scored: bool = True,
     ) -> None:
         self._camera, self._pool, self._steward, self._task = camera, pool, steward, task
-        self._variants, self._numbers, self._ledger = variants, variant_numbers, ledger
+        self._variants, self._numbers, self.ledger = variants, variant_numbers, ledger
         # A preparer keeps buffers, so each of the two threads that prepare has its own.
         self._prepare_ahead, self._prepare_again = preparer(), preparer()
         self._clock, self._sinks, self._note, self._slowdown = clock, list(sinks), note, slowdown
-        self._on_event = on_event
+        self._on_event, self._scored = on_event, scored
         self.counters = Counters()
         self._stop = Event()
         self._ended = Event()
@@ -220,7 +221,7 @@ class Pipeline:
     def _infer_loop(self, frames: int | None) -> None:
         served = 0
         while not self._stop.is_set() and (frames is None or served < frames):
-            self._ledger.settle(self._clock())
+            self.ledger.settle(self._clock())
             try:
                 prepared = self._prepared.get(timeout=0.05)
             except queue.Empty:
@@ -281,7 +282,7 @@ class Pipeline:
                 self.counters.retried += 1
                 self._steward.drop_active()
                 continue
-            self._ledger.window_started(result.start_ns)
+            self.ledger.window_started(result.start_ns)
             self._steward.latency.add(variant, (result.end_ns - result.start_ns) / NS_PER_MS)
             self._inferred.put(_Inferred(prepared, variant, result))
             return True
@@ -318,7 +319,7 @@ class Pipeline:
         size = frame.truth.shape if frame.truth is not None else (variant.input.height, variant.input.width)
         answer = self._task.finish(item.result.output, variant, (int(size[0]), int(size[1])))
         self._free_slots.put(item.prepared.slot)
-        miou = self._task.score(answer, frame.truth) if frame.truth is not None else None
+        miou = self._score(answer, frame.truth)
         done = self._clock()
         served = Served(
             sequence=frame.sequence,
@@ -332,11 +333,21 @@ class Pipeline:
             finish_ns=done - began,
             miou_ppm=None if miou is None else round(miou * 1e6),
         )
-        self._ledger.finished(served)
+        self.ledger.finished(served)
         self._count(served)
         for sink in self._sinks:
             sink.show(Shown(frame, answer, item.variant, served, miou))
         self._camera.release(frame)
+
+    def _score(self, answer: npt.NDArray[Any], truth: npt.NDArray[np.uint8] | None) -> float | None:
+        if truth is None or not self._scored:
+            return None
+        try:
+            return self._task.score(answer, truth)
+        except ValueError as error:
+            self._scored = False
+            self._on_event("warning", "truth_unusable", f"the camera's ground truth does not fit the bundle: {error}")
+            return None
 
     def _count(self, served: Served) -> None:
         counters = self.counters
