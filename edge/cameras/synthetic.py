@@ -15,7 +15,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from edge.cameras.street.plan import BLOCK_M, Manner, Thing, block, leaders, manner_of, movers
+from edge.cameras.street.manner import Manner, manner_of
+from edge.cameras.street.movers import leaders, movers
+from edge.cameras.street.plan import BLOCK_M, Thing, block
 from edge.cameras.street.surface import apply_grain, paint_ground, paint_sky, sensor_noise
 from edge.cameras.street.things import LONG, MOVING, STILL
 from edge.cameras.street.view import FAR_M, Canvas, View

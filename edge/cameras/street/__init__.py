@@ -1,1 +1,1 @@
-"""The parts of the synthetic street: what stands where (`plan`), how it is seen (`view`), how it is painted."""
+"""The parts of the synthetic street: its manner, what stands and moves where, how it is seen, how it is painted."""

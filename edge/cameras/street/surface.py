@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from edge.cameras.street.plan import Manner
+from edge.cameras.street.manner import Manner
 from edge.cameras.street.view import BUILDING, FENCE, NEAR_M, PAVEMENT, ROAD, SKY, TREE, Canvas, Colour
 
 _TILE = 512
