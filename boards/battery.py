@@ -116,10 +116,14 @@ class ChargeSensor:
             ratio = sum(_within(pack.read("capacity"), 100, pack) for pack in self._packs) / 100 / len(self._packs)
         else:
             full = sum(_positive(pack.read(f"{self.basis}_full"), f"{self.basis}_full", pack) for pack in self._packs)
-            ratio = sum(_natural(pack.read(f"{self.basis}_now"), f"{self.basis}_now", pack) for pack in self._packs) / full
+            ratio = (
+                sum(_natural(pack.read(f"{self.basis}_now"), f"{self.basis}_now", pack) for pack in self._packs) / full
+            )
         if ratio > 1.1:
             raise SensorLost(f"battery: {ratio:.2f} of full is implausible")
-        return Reading(min(1.0, ratio), self._clock())  # a fresh pack may hold a little more than its gauge's idea of full
+        return Reading(
+            min(1.0, ratio), self._clock()
+        )  # a fresh pack may hold a little more than its gauge's idea of full
 
 
 def _basis(packs: list[Pack]) -> str:

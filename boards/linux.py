@@ -81,8 +81,8 @@ class LinuxBoard:
         found.channels.append(Channel("load", Quantity.RATIO, load, SLOW_PERIOD_S, path="psutil"))
         if found.energy_channel is None:
             found.details["energy"] = (
-                "unavailable: no rail behind which the whole board lies, no readable RAPL counter, no battery gauge with "
-                "power; name a rail with linux:total=LABEL if one of those listed is the board's supply"
+                "unavailable: no rail behind which the whole board lies, no readable RAPL counter, no battery gauge
+                with " "power; name a rail with linux:total=LABEL if one of those listed is the board's supply"
             )
         self._channels = tuple(found.channels)
         self._energy_channel = found.energy_channel
@@ -157,9 +157,7 @@ class LinuxBoard:
         if RemainingEnergySensor.possible(packs):
             left = RemainingEnergySensor(packs, self._clock)
             method = Method.MODELLED if left.estimated else Method.MEASURED
-            found.channels.append(
-                Channel("battery_energy_j", Quantity.ENERGY, left, BATTERY_PERIOD_S, method, folder)
-            )
+            found.channels.append(Channel("battery_energy_j", Quantity.ENERGY, left, BATTERY_PERIOD_S, method, folder))
         if DischargeSensor.possible(packs):
             draw = DischargeSensor(packs, self._clock)
             found.channels.append(Channel("battery-discharge", Quantity.POWER, draw, SLOW_PERIOD_S, path=folder))
@@ -171,9 +169,7 @@ class LinuxBoard:
 
 def _rail_channel(rail: Rail, is_energy: bool) -> Channel:
     period_s = RAIL_PERIOD_S if is_energy else SIDE_RAIL_PERIOD_S
-    return Channel(
-        rail.label, Quantity.POWER, rail.sensor, period_s, path=str(rail.path), resolution=rail.resolution_w
-    )
+    return Channel(rail.label, Quantity.POWER, rail.sensor, period_s, path=str(rail.path), resolution=rail.resolution_w)
 
 
 def _model(sys_root: Path) -> str:

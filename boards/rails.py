@@ -1,7 +1,7 @@
 """Power lines and energy counters: hwmon power monitors (INA2xx, INA3221, ACPI meters) and RAPL.
 
-hwmon gives `powerN_input` in microwatts; the INA3221 driver gives only `inN_input` (mV) and `currN_input` (mA), which are
-multiplied. Rails are told apart by their label, because hwmon numbers move between boots.
+hwmon gives `powerN_input` in microwatts; the INA3221 driver gives only `inN_input` (mV) and `currN_input` (mA), which
+are multiplied. Rails are told apart by their label, because hwmon numbers move between boots.
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ from boards.sysfs import Clock, ScaledSensor, SysfsFile, numbered, read_once_int
 
 # Labels of lines that feed the whole module (NVIDIA's device trees); see the table in the board documentation.
 TOTAL_LABELS = ("VDD_IN", "POM_5V_IN")
-# Chips whose voltage N and current N belong to the same line. The INA3221's in4..in7 are shunt voltages and curr4 a sum.
-_PAIRED = {"ina3221": (1, 2, 3), "ina219": (1,), "ina220": (1,), "ina226": (1,), "ina230": (1,), "ina231": (1,)}
+# Chips whose voltage N and current N belong to the same line. The INA3221's in4..in7 are shunt voltages and curr4 a
+sum. _PAIRED = {"ina3221": (1, 2, 3), "ina219": (1,), "ina220": (1,), "ina226": (1,), "ina230": (1,), "ina231": (1,)}
 _INA2XX = {"ina219", "ina220", "ina226", "ina230", "ina231", "ina238"}
 _MOST_WATTS = 5_000.0
 
 
 @dataclass(frozen=True)
 class Rail:
-    """A power line: `total` says that the whole board is behind it; `resolution_w` is 0 where the registers do not tell."""
+    """A power line: `total` says that the whole board is behind it; `resolution_w` is 0 where the registers do not
+    tell."""
 
     label: str
     sensor: Sensor
@@ -55,7 +56,8 @@ class ProductSensor:
 
 
 def find_hwmon_rails(sys_root: Path, clock: Clock = time.monotonic_ns) -> list[Rail]:
-    """All power lines under `class/hwmon`, each once; labels are made unique by their chip's folder where they collide."""
+    """All power lines under `class/hwmon`, each once; labels are made unique by their chip's folder where they
+    collide."""
     rails: list[Rail] = []
     for chip_folder in numbered(sys_root / "class/hwmon", "hwmon"):
         chip = read_once_word(chip_folder / "name") or chip_folder.name
@@ -168,10 +170,13 @@ class RaplSensor:
     """Joules since the first read, summed over packages; follows wrap-around, refuses jumps no package can make.
 
     A counter that falls has wrapped at `max_energy_range_uj` or was reset by a driver; the two look alike. If the wrap
-    would mean more power than `most_watts`, the reading is lost and counting starts anew from there: nothing is invented.
+    would mean more power than `most_watts`, the reading is lost and counting starts anew from there: nothing is
+    invented.
     """
 
-    def __init__(self, domains: list[RaplDomain], clock: Clock = time.monotonic_ns, most_watts: float = 2_000.0) -> None:
+    def __init__(
+        self, domains: list[RaplDomain], clock: Clock = time.monotonic_ns, most_watts: float = 2_000.0
+    ) -> None:
         self._files = [(SysfsFile(domain.path, clock), domain) for domain in domains]
         self._last: list[tuple[int, int]] | None = None  # (raw uJ, monotonic ns) of each package
         self._most_watts = most_watts
@@ -189,8 +194,7 @@ class RaplSensor:
         last, self._last = self._last, now
         if last is not None:
             self._total_uj += sum(
-                self._step_uj(new, old, domain)
-                for new, old, (_, domain) in zip(now, last, self._files, strict=True)
+                self._step_uj(new, old, domain) for new, old, (_, domain) in zip(now, last, self._files, strict=True)
             )
         return Reading(self._total_uj * 1e-6, sum(at for _, at in now) // len(now))
 
@@ -237,6 +241,6 @@ def _why_refused(error: SensorLost) -> str:
     if not isinstance(error.__cause__, PermissionError):
         return str(error)
     return (
-        f"{error}: since CVE-2020-8694 only root reads RAPL counters; run as root, or let a udev rule or tmpfiles entry "
-        "give the service's group read access to energy_uj"
+        f"{error}: since CVE-2020-8694 only root reads RAPL counters; run as root, or let a udev rule or tmpfiles
+        entry " "give the service's group read access to energy_uj"
     )

@@ -1,7 +1,7 @@
 """One sysfs attribute, read through a descriptor that stays open.
 
-A kept descriptor with `pread` is some twenty times cheaper than opening the file for each value, and at 50 Hz that is the
-difference between a sampler nobody notices and one that costs more than what it measures.
+A kept descriptor with `pread` is some twenty times cheaper than opening the file for each value, and at 50 Hz that is
+the difference between a sampler nobody notices and one that costs more than what it measures.
 """
 
 from __future__ import annotations
@@ -96,7 +96,9 @@ class ScaledSensor:
         raw, middle_ns = self.file.read_int()
         value = raw * self._scale
         if not self._low <= value <= self._high:
-            raise SensorLost(f"{self.file.path}: implausible value {raw} (believed: {self._low} to {self._high} scaled)")
+            raise SensorLost(
+                f"{self.file.path}: implausible value {raw} (believed: {self._low} to {self._high} scaled)"
+            )
         return Reading(value, middle_ns)
 
     def close(self) -> None:

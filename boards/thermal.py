@@ -1,4 +1,5 @@
-"""Temperatures and what cools: `class/thermal` zones and cooling devices, hwmon where no zone speaks for the processor."""
+"""Temperatures and what cools: `class/thermal` zones and cooling devices, hwmon where no zone speaks for the
+processor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A power line that follows a known waveform, with its exact integral: the yardstick of everything that measures energy."""
+"""A power line that follows a known waveform, with its exact integral: the yardstick of everything that measures
+energy."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ import random
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 from boards.sensor import Reading
 
@@ -88,7 +89,8 @@ class WaveformSensor:
 
 @dataclass
 class WaveformCounter:
-    """Joules since the waveform's start, as a counter that shows whole steps of `resolution_j` and refreshes when asked."""
+    """Joules since the waveform's start, as a counter that shows whole steps of `resolution_j` and refreshes when
+    asked."""
 
     waveform: Waveform
     clock: Clock
@@ -109,7 +111,7 @@ def steps(levels_w: Sequence[float], duration_s: float, start_ns: int = 0) -> Wa
 
 def ramps(knots_w: Sequence[float], duration_s: float, start_ns: int = 0) -> Waveform:
     """Straight lines from knot to knot, each `duration_s` long, without jumps."""
-    pairs = zip(knots_w[:-1], knots_w[1:], strict=True)
+    pairs = pairwise(knots_w)
     return Waveform([Piece(round(duration_s * 1e9), first, last) for first, last in pairs], start_ns)
 
 

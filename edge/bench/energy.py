@@ -1,0 +1,203 @@
+"""`joulepath bench energy`: are a frame's joules right, and does their stated uncertainty hold?
+
+Known waveforms, whose integral is exact, are sampled with jitter as a board would be; frames of drawn lengths tile
+the time. For each waveform the table says how far the sum is off, in how many frames the true error lies within the
+stated uncertainty (asked: 95 %), and how many times the median true error the median uncertainty is (asked: at most 3).
+Times are simulated, so the result depends on the seed alone and not on the machine.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import random
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from boards.sensor import Method, Reading, Sensor
+from boards.waveform import Waveform, WaveformCounter, WaveformSensor, bursts, ramps, random_ramps, random_steps, steps
+from edge.meter import CounterMeter, Meter, PowerMeter
+
+IDLE_W, BUSY_W = 3.0, 5.8  # Raspberry Pi 4 at the wall, idle and inferring: MLPerf power trace rpi4-fan-off
+NOISE_W = 0.058  # scatter of one reading in the same trace
+SHORTEST_FRAME_S, LONGEST_FRAME_S = 0.03, 0.2
+
+
+@dataclass(frozen=True)
+class Case:
+    """A waveform and how it is read."""
+
+    name: str
+    waveform: Waveform
+    noise_w: float = 0.0
+    resolution: float = 0.0  # W, or J for a counter
+    counter: bool = False
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a case showed. Errors in microjoules; `sum_error` relative; `coverage` 0..1; `ratio` of medians."""
+
+    name: str
+    rate_hz: float
+    frames: int
+    sum_error: float
+    telescopes: bool
+    coverage: float
+    median_error_uj: float
+    median_uncertainty_uj: float
+    ratio: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether the case reaches what is asked of it at 100 Hz."""
+        return abs(self.sum_error) <= 0.005 and self.telescopes and self.coverage >= 0.95 and self.ratio <= 3.0
+
+
+@dataclass
+class _Clock:
+    now_ns: int = 0
+
+    def __call__(self) -> int:
+        return self.now_ns
+
+
+def cases(total_s: float, seed: int) -> list[Case]:
+    """Steps, ramps and bursts, clean and with a real sensor's noise and register steps, and a counter."""
+    drawn = random.Random(seed)
+    square = steps([IDLE_W, BUSY_W] * round(total_s), 0.5)
+    stairs = random_steps(IDLE_W, BUSY_W, total_s, seed=drawn.randrange(2**31))
+    slopes = random_ramps(IDLE_W, BUSY_W, total_s, seed=drawn.randrange(2**31))
+    triangle = ramps([IDLE_W, BUSY_W] * round(total_s / 2), 1.0)
+    short = bursts(IDLE_W, BUSY_W, total_s, seed=drawn.randrange(2**31))
+    dense = bursts(IDLE_W, BUSY_W, total_s, longest_s=0.06, seed=drawn.randrange(2**31))
+    clean = {
+        "steps, 0.5 s": square,
+        "steps, random": stairs,
+        "ramps, 1 s": triangle,
+        "ramps, random": slopes,
+        "bursts 50-200 ms": short,
+        "bursts 50-60 ms": dense,
+    }
+    found = [Case(name, waveform) for name, waveform in clean.items()]
+    found += [Case(f"{name}, noisy", waveform, noise_w=NOISE_W) for name, waveform in clean.items()]
+    found += [
+        Case("bursts 50-200 ms, 40 mW register", short, noise_w=0.02, resolution=0.04),
+        Case("bursts 50-200 ms, counter", short, resolution=2**-14, counter=True),
+        Case("ramps, random, counter", slopes, resolution=2**-14, counter=True),
+    ]
+    return found
+
+
+def score(case: Case, *, rate_hz: float = 100.0, jitter: float = 0.2, seed: int = 0) -> Score:
+    """Sample the case at `rate_hz` with deadlines that are missed by up to `jitter` periods, and judge every frame."""
+    clock = _Clock()
+    sensor: Sensor
+    meter: Meter
+    period_s = 1 / rate_hz
+    if case.counter:
+        sensor = WaveformCounter(case.waveform, clock, case.resolution)
+        meter = CounterMeter(Method.COUNTER, period_s, resolution=case.resolution, capacity=1 << 20)
+    else:
+        sensor = WaveformSensor(case.waveform, clock, case.noise_w, case.resolution, seed)
+        meter = PowerMeter(Method.MEASURED, period_s, resolution=case.resolution, capacity=1 << 20)
+    total_s = (case.waveform.end_ns - case.waveform.start_ns) * 1e-9
+    for reading in _readings(sensor, clock, total_s, period_s, jitter, random.Random(seed + 1)):
+        meter.add(reading)
+    return _judge(case, meter, _frame_edges(total_s, random.Random(seed + 2)), rate_hz)
+
+
+def _readings(
+    sensor: Sensor, clock: _Clock, total_s: float, period_s: float, jitter: float, drawn: random.Random
+) -> list[Reading]:
+    readings = []
+    for tick in range(round(total_s / period_s)):
+        clock.now_ns = round((tick + drawn.uniform(0, jitter)) * period_s * 1e9)
+        readings.append(sensor.read())
+    return readings
+
+
+def _frame_edges(total_s: float, drawn: random.Random) -> list[int]:
+    edges_s = [1.0]  # by then the meter knows its sensor's noise
+    while edges_s[-1] < total_s - 1.0:
+        edges_s.append(edges_s[-1] + drawn.uniform(SHORTEST_FRAME_S, LONGEST_FRAME_S))
+    return [round(edge * 1e9) for edge in edges_s]
+
+
+def _judge(case: Case, meter: Meter, edges: Sequence[int], rate_hz: float) -> Score:
+    errors_uj, stated_uj, sum_uj, inside = [], [], 0, 0
+    for start_ns, end_ns in pairwise(edges):
+        window = meter.energy(start_ns, end_ns)
+        if window.energy_uj is None or window.uncertainty_uj is None:
+            raise RuntimeError(f"{case.name}: a window without energy although nothing was lost")
+        error_uj = abs(window.energy_uj - case.waveform.energy_j(start_ns, end_ns) * 1e6)
+        sum_uj += window.energy_uj
+        errors_uj.append(error_uj)
+        stated_uj.append(window.uncertainty_uj)
+        inside += error_uj <= window.uncertainty_uj
+    true_uj = case.waveform.energy_j(edges[0], edges[-1]) * 1e6
+    median_error, median_stated = _median(errors_uj), _median(stated_uj)
+    return Score(
+        name=case.name,
+        rate_hz=rate_hz,
+        frames=len(errors_uj),
+        sum_error=(sum_uj - true_uj) / true_uj,
+        telescopes=meter.energy(edges[0], edges[-1]).energy_uj == sum_uj,
+        coverage=inside / len(errors_uj),
+        median_error_uj=median_error,
+        median_uncertainty_uj=median_stated,
+        # Energies are whole microjoules: below one, an error is rounding, and a ratio would compare rounding with
+        itself. ratio=median_stated / max(1.0, median_error),
+    )
+
+
+def _median(values: Sequence[float]) -> float:
+    ordered = sorted(values)
+    middle = len(ordered) // 2
+    return (ordered[middle] + ordered[~middle]) / 2
+
+
+def run(
+    *, total_s: float = 300.0, rates_hz: Sequence[float] = (100.0,), seed: int = 0, out: Path | None = None
+) -> list[Score]:
+    """Score every case at every rate, print the table, and write it as JSON to `out`."""
+    from rich.console import Console
+    from rich.table import Table
+
+    scores = [
+        score(case, rate_hz=rate_hz, seed=seed + number)
+        for rate_hz in rates_hz
+        for number, case in enumerate(cases(total_s, seed))
+    ]
+    table = Table(title=f"energy of frames of 30-200 ms, {total_s:g} s of each waveform, seed {seed}")
+    for column in ("waveform", "Hz", "frames", "sum off by", "covered", "median error", "median stated", "ratio", ""):
+        table.add_column(column, justify="left" if column == "waveform" else "right", no_wrap=True)
+    for row in scores:
+        table.add_row(
+            row.name,
+            f"{row.rate_hz:g}",
+            str(row.frames),
+            f"{100 * row.sum_error:+.4f} %",
+            f"{100 * row.coverage:.1f} %",
+            f"{row.median_error_uj:.1f} uJ",
+            f"{row.median_uncertainty_uj:.1f} uJ",
+            f"{row.ratio:.2f}",
+            "holds" if row.holds else "",
+        )
+    Console().print(table)
+    if out is not None:
+        out.write_text(json.dumps(_record(scores, total_s, seed), indent=1) + "\n")
+    return scores
+
+
+def _record(scores: Sequence[Score], total_s: float, seed: int) -> dict[str, object]:
+    return {
+        "command": "joulepath bench energy",
+        "python": platform.python_version(),
+        "seconds_each": total_s,
+        "seed": seed,
+        "frame_s": [SHORTEST_FRAME_S, LONGEST_FRAME_S],
+        "scores": [asdict(row) | {"holds": row.holds} for row in scores],
+    }
