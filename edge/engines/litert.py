@@ -97,10 +97,10 @@ class LiteRtEngine:
         lacking = _lacking_operations(text)
         if lacking:
             return ModelRefused(
-                f"{file}: needs {', '.join(lacking)}, which {self.name} {self.version} does not have; "
+                f"{file.name}: needs {', '.join(lacking)}, which {self.name} {self.version} does not have; "
                 "convert the model without it, or use another engine library"
             )
-        return ModelRefused(f"{file}: {self.name} {self.version} cannot load it ({_first_line(error)}); is it damaged?")
+        return ModelRefused(f"{file.name}: {self.name} {self.version} cannot load it ({_first_line(error)}); is it damaged?")
 
 
 def _lacking_operations(text: str) -> list[str]:
@@ -156,7 +156,7 @@ class LiteRtSession:
         try:
             inner.Invoke(subgraph)
         except Exception as error:
-            raise EngineError(f"{self._file}: inference failed: {_first_line(error)}") from error
+            raise EngineError(f"{self._file.name}: inference failed: {_first_line(error)}") from error
         invoked_ns = monotonic_ns()
         np.copyto(result, inner.tensor(inner, graph.outputs[index], subgraph))
         return RunTimes(start_ns, copied_in_ns, invoked_ns, monotonic_ns())
@@ -174,13 +174,13 @@ class LiteRtSession:
             known = self._inner.GetSignatureDefs() or {}
             if signature not in known:
                 names = ", ".join(sorted(known)) or "none"
-                raise ModelRefused(f"{self._file}: has no signature {signature!r}; it has: {names}")
+                raise ModelRefused(f"{self._file.name}: has no signature {signature!r}; it has: {names}")
             subgraph = int(self._inner.GetSubgraphIndexFromSignature(signature))
             inputs = [int(i) for _, i in sorted(known[signature]["inputs"].items())]
             outputs = [int(i) for _, i in sorted(known[signature]["outputs"].items())]
             self._inner.AllocateTensors(subgraph)
         if len(inputs) != 1:
-            raise ModelRefused(f"{self._file}: signature {signature!r} takes {len(inputs)} inputs; one image is needed")
+            raise ModelRefused(f"{self._file.name}: signature {signature!r} takes {len(inputs)} inputs; one image is needed")
         return _Graph(
             subgraph,
             tuple(inputs),
@@ -203,14 +203,12 @@ class LiteRtSession:
             int(zero_point) if quantized else None,
         )
 
-    def _check(
-        self, signature: str | None, role: str, specs: tuple[TensorSpec, ...], index: int, array: Array
-    ) -> None:
+    def _check(self, signature: str | None, role: str, specs: tuple[TensorSpec, ...], index: int, array: Array) -> None:
         if index >= len(specs):
-            raise ModelRefused(f"{self._file}: has {len(specs)} {role}s, number {index} was asked for (from 0)")
+            raise ModelRefused(f"{self._file.name}: has {len(specs)} {role}s, number {index} was asked for (from 0)")
         spec = specs[index]
         if array.shape != spec.shape or array.dtype.name != spec.dtype:
-            where = f"{self._file}" + (f" [{signature}]" if signature else "")
+            where = f"{self._file.name}" + (f" [{signature}]" if signature else "")
             raise ModelRefused(
                 f"{where}: {role} is {_words(spec.shape, spec.dtype)}, "
                 f"not {_words(array.shape, array.dtype.name)}; check the bundle's manifest"

@@ -282,7 +282,7 @@ class EngineProcess:
         loading = self._loaded is None
         self.kill()
         doing = "while loading; the file may be damaged, or made for a newer library" if loading else "while running"
-        return EngineLost(f"{self.file}: the engine's process {how} {doing}" + (f" (it said: {said})" if said else ""))
+        return EngineLost(f"{self.file.name}: the engine's process {how} {doing}" + (f" (it said: {said})" if said else ""))
 
 
 def _plan(variant: Variant, pair: dict[str, Any]) -> dict[str, Any]:
@@ -331,9 +331,7 @@ def _golden_memory(variants: Sequence[Variant], golden: Golden | None) -> tuple[
         )
     memory = SharedSlots.create("golden", 1, used)
     for variant, pair in zip(variants, pairs, strict=True):
-        prepare(
-            image, variant.input, memory.view(0, input_shape(variant), variant.input.dtype, pair["input_offset"])
-        )
+        prepare(image, variant.input, memory.view(0, input_shape(variant), variant.input.dtype, pair["input_offset"]))
         if pair["expected_offset"] is not None and golden is not None:
             spec = variant.output
             np.copyto(memory.view(0, spec.shape, spec.dtype, pair["expected_offset"]), golden.outputs[variant.id])
