@@ -30,9 +30,7 @@ class Channel:
     period_s: float
     method: Method = Method.MEASURED
     path: str = ""  # where it is read from, for people
-    resolution: float = (
-        0.0  # smallest step of the value, in its unit, where the sensor's registers tell it; 0 = unknown
-    )
+    resolution: float = 0.0  # smallest step of the value, in its unit, as the registers have it; 0 = unknown
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,4 @@
-"""From a word on the command line to a board: `simulated`, `simulated:preset=demo,seed=3`, `linux`,
-`linux:total=VDD_IN`."""
+"""From a word on the command line to a board: `simulated`, `simulated:preset=demo,seed=3`, `linux:total=VDD_IN`."""
 
 from __future__ import annotations
 

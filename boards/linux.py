@@ -81,8 +81,8 @@ class LinuxBoard:
         found.channels.append(Channel("load", Quantity.RATIO, load, SLOW_PERIOD_S, path="psutil"))
         if found.energy_channel is None:
             found.details["energy"] = (
-                "unavailable: no rail behind which the whole board lies, no readable RAPL counter, no battery gauge
-                with " "power; name a rail with linux:total=LABEL if one of those listed is the board's supply"
+                "unavailable: no rail behind which the whole board lies, no readable RAPL counter, no battery "
+                "gauge with power; name a rail with linux:total=LABEL if one of those listed is the board's supply"
             )
         self._channels = tuple(found.channels)
         self._energy_channel = found.energy_channel

@@ -16,8 +16,8 @@ from boards.sysfs import Clock, ScaledSensor, SysfsFile, numbered, read_once_int
 
 # Labels of lines that feed the whole module (NVIDIA's device trees); see the table in the board documentation.
 TOTAL_LABELS = ("VDD_IN", "POM_5V_IN")
-# Chips whose voltage N and current N belong to the same line. The INA3221's in4..in7 are shunt voltages and curr4 a
-sum. _PAIRED = {"ina3221": (1, 2, 3), "ina219": (1,), "ina220": (1,), "ina226": (1,), "ina230": (1,), "ina231": (1,)}
+# Chips whose voltage N and current N belong to the same line. The INA3221's in4..in7 are shunt voltages and curr4 a sum.
+_PAIRED = {"ina3221": (1, 2, 3), "ina219": (1,), "ina220": (1,), "ina226": (1,), "ina230": (1,), "ina231": (1,)}
 _INA2XX = {"ina219", "ina220", "ina226", "ina230", "ina231", "ina238"}
 _MOST_WATTS = 5_000.0
 
@@ -241,6 +241,6 @@ def _why_refused(error: SensorLost) -> str:
     if not isinstance(error.__cause__, PermissionError):
         return str(error)
     return (
-        f"{error}: since CVE-2020-8694 only root reads RAPL counters; run as root, or let a udev rule or tmpfiles
-        entry " "give the service's group read access to energy_uj"
+        f"{error}: since CVE-2020-8694 only root reads RAPL counters; run as root, or let a udev rule or tmpfiles "
+        "entry give the service's group read access to energy_uj"
     )

@@ -149,7 +149,8 @@ def _judge(case: Case, meter: Meter, edges: Sequence[int], rate_hz: float) -> Sc
         median_error_uj=median_error,
         median_uncertainty_uj=median_stated,
         # Energies are whole microjoules: below one, an error is rounding, and a ratio would compare rounding with
-        itself. ratio=median_stated / max(1.0, median_error),
+        # itself.
+        ratio=median_stated / max(1.0, median_error),
     )
 
 
