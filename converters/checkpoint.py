@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from converters.errors import WeightsError
 from converters.layers import Array
 
 _SINGLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
-_DTYPES = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "F64": np.dtype("<f8"), "BF16": np.dtype("<u2")}
+_DTYPES = {"F32": "<f4", "F16": "<f2", "F64": "<f8", "BF16": "<u2"}
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def _download(hub_id: str) -> Path:
         from huggingface_hub import snapshot_download
     except ImportError as error:
         raise WeightsError(
-            f"weights {hub_id!r}: no such folder; to download a hub id install the extra: pip install 'joulepath[convert]'"
+            f"weights {hub_id!r}: no such folder; to download a hub id: pip install 'joulepath[convert]'"
         ) from error
     try:
         return Path(snapshot_download(hub_id, allow_patterns=["*.json", "*.safetensors"]))
@@ -92,15 +93,16 @@ def _read_tensors(file: Path) -> dict[str, Array]:
     from safetensors import SafetensorError, deserialize
 
     try:
-        entries = deserialize(file.read_bytes())
+        entries: list[tuple[str, dict[str, Any]]] = deserialize(file.read_bytes())  # type: ignore[no-untyped-call, unused-ignore]
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"{file}: cannot be read as safetensors: {error}; fetch the file again") from error
     return {name: _as_float32(entry) for name, entry in entries if entry["dtype"] in _DTYPES}
 
 
 def _as_float32(entry: Mapping[str, Any]) -> Array:
-    raw = np.frombuffer(entry["data"], dtype=_DTYPES[entry["dtype"]])
+    raw: npt.NDArray[Any] = np.frombuffer(bytes(entry["data"]), dtype=_DTYPES[entry["dtype"]])
     if entry["dtype"] == "BF16":
         # bfloat16 is the upper half of a float32.
-        raw = (raw.astype("<u4") << 16).view("<f4")
-    return raw.astype(np.float32).reshape(entry["shape"])
+        raw = (raw.astype(np.uint32) << 16).view(np.float32)
+    value: Array = raw.astype(np.float32).reshape(entry["shape"])
+    return value

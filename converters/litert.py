@@ -25,9 +25,7 @@ class LiteRtFile:
     operations: Mapping[str, Counter[str]]
 
 
-def to_litert(
-    builders: Mapping[str, Builder], inputs: Mapping[str, Shape], precision: str = "float32"
-) -> LiteRtFile:
+def to_litert(builders: Mapping[str, Builder], inputs: Mapping[str, Shape], precision: str = "float32") -> LiteRtFile:
     """Convert one builder a signature. `inputs` are the float32 inputs, the same for every signature.
 
     float16 stores weights in half precision; engines compute in float32 from them. Tensor names are unique over the
@@ -69,4 +67,4 @@ def _save(builders: Mapping[str, Builder], inputs: Mapping[str, Shape], folder: 
             return ops.outputs
 
         signatures[name] = tf.function(run, autograph=False).get_concrete_function(**signature)
-    tf.saved_model.save(store, str(folder), signatures=signatures)
+    tf.saved_model.save(store.root(), str(folder), signatures=signatures)

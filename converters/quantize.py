@@ -105,6 +105,7 @@ def _checked(images: Iterable[Pixels], shape: tuple[int, ...]) -> list[Pixels]:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     # The quantizer draws progress bars and warns of a debugging mode that calibration needs.
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+    sink = io.StringIO()
+    with warnings.catch_warnings(), contextlib.redirect_stdout(sink), contextlib.redirect_stderr(sink):
         warnings.simplefilter("ignore")
         yield

@@ -12,21 +12,26 @@ from converters.layers import Array, Conv, Depthwise, Linear
 from converters.ops import Shape
 
 
-class WeightStore(tf.Module):
+class WeightStore:
     """One variable for each distinct array, so that graphs over the same weights share them."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.variables_by_digest: dict[str, Any] = {}
+        self._by_digest: dict[str, Any] = {}
 
     def of(self, value: Array) -> Any:
         """The variable that holds `value`, made when it is new (outside of any graph being traced)."""
         digest = hashlib.sha256(f"{value.shape}".encode() + np.ascontiguousarray(value).tobytes()).hexdigest()
-        if digest not in self.variables_by_digest:
+        if digest not in self._by_digest:
             with tf.init_scope():
                 variable = tf.Variable(value, trainable=False, dtype=tf.float32, name=f"w{digest[:12]}")
-            self.variables_by_digest[digest] = variable
-        return self.variables_by_digest[digest]
+            self._by_digest[digest] = variable
+        return self._by_digest[digest]
+
+    def root(self) -> Any:
+        """An object that owns every variable so far: what a SavedModel is saved from."""
+        module = tf.Module()
+        module.owned = list(self._by_digest.values())
+        return module
 
 
 class TensorFlowOps:

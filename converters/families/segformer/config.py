@@ -89,7 +89,8 @@ class SegformerConfig:
     def as_json(self) -> dict[str, Any]:
         """The keys of a ``config.json`` that `parse` reads."""
         per_stage = (
-            self.depths, self.hidden_sizes, self.heads, self.reductions, self.patch_sizes, self.strides, self.mlp_ratios,
+            self.depths, self.hidden_sizes, self.heads, self.reductions, self.patch_sizes, self.strides,
+            self.mlp_ratios,
         )  # fmt: skip
         return {
             "model_type": "segformer",

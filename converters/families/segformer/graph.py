@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from converters.errors import ConvertError
-from converters.families.segformer.structure import Attention, Block, Decoder, FeedForward, FoldedDecoder, Network, Stage
+from converters.families.segformer.structure import (
+    Attention,
+    Block,
+    Decoder,
+    FeedForward,
+    FoldedDecoder,
+    Network,
+    Stage,
+)
 from converters.layers import BatchNorm, LayerNorm
 from converters.ops import Ops
 
@@ -27,6 +36,15 @@ def build(ops: Ops[T], network: Network, size: tuple[int, int]) -> None:
         x = _stage(ops, x, stage)
         features.append(x)
     ops.output(OUTPUT, _decode(ops, features, network.decoder))
+
+
+def builders(networks: Mapping[str, Network], size: tuple[int, int]) -> dict[str, Callable[[Ops[Any]], None]]:
+    """One function a network that writes it to any operations: what `converters.litert.to_litert` takes."""
+
+    def builder(network: Network) -> Callable[[Ops[Any]], None]:
+        return lambda ops: build(ops, network, size)
+
+    return {name: builder(network) for name, network in networks.items()}
 
 
 def _refuse_small(shape: tuple[int, ...], stage: Stage, number: int, size: tuple[int, int]) -> None:

@@ -14,6 +14,7 @@ from converters.families.segformer.structure import (
     Network,
     Stage,
 )
+from converters.layers import Linear
 
 
 def folded(network: Network) -> Network:
@@ -57,11 +58,11 @@ def _attention(attention: Attention) -> Attention:
         reduce_norm = fold.bare(reduce_norm)
     # The shift of the norm gave the key its bias back.
     key = fold.without_bias(key)
-    out = fold.centred(attention.out)
+    out: Linear | None
     if attention.heads == 1:
-        value, out = fold.one_head_value(value, out), None
+        value, out = fold.one_head_value(value, fold.centred(attention.out)), None
     else:
-        value, out = fold.value_bias_into(value, out)
+        value, out = fold.value_bias_into(value, fold.centred(attention.out))
     norm = replace(fold.bare(attention.norm), centred=True)
     return Attention(norm, query, reduce, reduce_norm, key, value, out, attention.heads, scale=None)
 
