@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -16,6 +17,7 @@ from typing import Any
 from boards.board import Board, Quantity
 from boards.detect import open_board
 from boards.sensor import BoardError, Method, Reading
+from boards.simulated import SimulatedBoard, power_table
 from edge.bundle import Variant, load_bundle
 from edge.cameras.supervise import Patience, SupervisedCamera
 from edge.cameras.synthetic import CLASSES as STREET_CLASSES
@@ -28,7 +30,6 @@ from edge.ledger import Ledger
 from edge.meter import Meter
 from edge.pipeline import Pipeline, Shown, Sink
 from edge.prepare import Preparers
-from edge.profile import load_profile
 from edge.sampler import Sampler
 from edge.status import Status
 from edge.steward import Known, Steward, Switch
@@ -126,7 +127,7 @@ class Daemon:
         self.task = open_task(self.bundle.manifest)
         self.pool = Pool(
             self.bundle,
-            threads=config.engine.threads if options.threads is None else options.threads,
+            threads=(config.engine.threads if options.threads is None else options.threads) or every_core(),
             library=options.library or config.engine.library,
             max_resident_files=config.engine.max_resident_files,
             slots=Pipeline.SLOTS,
@@ -148,16 +149,21 @@ class Daemon:
 
     def _open_board(self) -> Board:
         try:
-            return open_board(self.options.board, clock=self._clock)
+            board = open_board(self.options.board, clock=self._clock)
         except BoardError as error:
             raise UsageError(str(error)) from error
+        if isinstance(board, SimulatedBoard) and not board.settings.power_table:
+            # What a variant draws there follows its multiply-accumulates: cheaper ones draw less while they run.
+            costs = {v.id: float(v.macs) for v in self.variants.values() if v.macs}
+            board = SimulatedBoard(replace(board.settings, power_table=power_table(costs)), clock=self._clock)
+        return board
 
     def _best_guess(self) -> str:
         known = self._known_variants()
         return max(known, key=lambda k: (k.accuracy or -1.0, k.macs or 0)).id
 
     def _known_variants(self) -> tuple[Known, ...]:
-        profile = load_profile(self.bundle)
+        profile: dict[str, float] = {}
         known = []
         for variant in self.bundle.manifest.variants:
             accuracy = variant.accuracy[0].value if variant.accuracy else None
@@ -188,7 +194,10 @@ class Daemon:
         )
 
     def _open_meter(self) -> None:
+        rate_hz = self.options.config.sampler.power_rate_hz
         channel = next((c for c in self.board.channels if c.name == self.board.energy_channel), None)
+        if channel is not None and rate_hz is not None:
+            channel = replace(channel, period_s=1 / rate_hz)
         self.meter = None if channel is None else Meter.for_channel(channel)
         self.method = Method.UNAVAILABLE if channel is None else channel.method
         self.sampler = Sampler(
@@ -197,6 +206,7 @@ class Daemon:
             meter=self.meter,
             on_sample=self.journal.sample,
             on_event=self._event,
+            rate_hz=rate_hz,
         )
         self.sampler.start()
         self._stack.callback(self.sampler.close)
@@ -256,6 +266,7 @@ class Daemon:
             end_ns = self._clock()
             self.sampler.wait_past(end_ns, timeout_s=0.3)
             self.ledger.close(end_ns)
+            self.sampler.close()
             self.journal.end_run(outcome)
             for sink in self._sinks:
                 sink.close()
@@ -440,6 +451,11 @@ class _Quality:
 
     def close(self) -> None:
         return None
+
+
+def every_core() -> int:
+    """The cores this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 def _flag(value: float | None) -> bool | None:
