@@ -54,7 +54,7 @@ class Pool:
         on_event: OnEvent = lambda level, kind, message: None,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        """`slots` frames may be under way at once: a slot holds a frame's prepared input and, in the end, its output."""
+        """`slots` frames may be under way at once: a slot holds a frame's prepared input, and its output in the end."""
         self.bundle = bundle
         self.threads = threads
         self._library, self._max_files = library, max(1, max_resident_files)

@@ -312,15 +312,16 @@ def _golden_image(options: WrapOptions) -> Frame:
     """The given image, or gradients with soft noise: smooth, so that resizing it anywhere gives the same pixels."""
     height, width = _GOLDEN_SIZE
     if options.golden_image is not None:
-        image = cv2.imread(str(options.golden_image), cv2.IMREAD_COLOR)
-        if image is None:
+        read: Frame | None = cv2.imread(str(options.golden_image), cv2.IMREAD_COLOR)
+        if read is None:
             raise WrapError(f"{options.golden_image}: not an image that can be read; give a PNG or JPEG")
-        return image.astype(np.uint8, copy=False)
+        return read
     random = np.random.default_rng(options.seed)
     noise = cv2.resize(random.normal(0, 40, (12, 16, 3)).astype(np.float32), (width, height))
-    down, across = np.mgrid[0:1:height * 1j, 0:1:width * 1j]  # type: ignore[misc]
+    across, down = np.meshgrid(np.linspace(0, 1, width), np.linspace(0, 1, height))
     gradient = np.stack([200 * across, 200 * down, 200 * (1 - across * down)], axis=2) + 28
-    return np.clip(gradient + noise, 0, 255).astype(np.uint8)
+    image: Frame = np.clip(gradient + noise, 0, 255).astype(np.uint8)
+    return image
 
 
 def _golden_outputs(bundle: Bundle, image: Frame, options: WrapOptions) -> dict[str, Array]:

@@ -100,7 +100,8 @@ class LiteRtEngine:
                 f"{file.name}: needs {', '.join(lacking)}, which {self.name} {self.version} does not have; "
                 "convert the model without it, or use another engine library"
             )
-        return ModelRefused(f"{file.name}: {self.name} {self.version} cannot load it ({_first_line(error)}); is it damaged?")
+        said = _first_line(error)
+        return ModelRefused(f"{file.name}: {self.name} {self.version} cannot load it ({said}); is it damaged?")
 
 
 def _lacking_operations(text: str) -> list[str]:
@@ -180,7 +181,7 @@ class LiteRtSession:
             outputs = [int(i) for _, i in sorted(known[signature]["outputs"].items())]
             self._inner.AllocateTensors(subgraph)
         if len(inputs) != 1:
-            raise ModelRefused(f"{self._file.name}: signature {signature!r} takes {len(inputs)} inputs; one image is needed")
+            raise ModelRefused(f"{self._file.name}: takes {len(inputs)} inputs; a bundle's model takes one image")
         return _Graph(
             subgraph,
             tuple(inputs),

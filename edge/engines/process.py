@@ -282,7 +282,8 @@ class EngineProcess:
         loading = self._loaded is None
         self.kill()
         doing = "while loading; the file may be damaged, or made for a newer library" if loading else "while running"
-        return EngineLost(f"{self.file.name}: the engine's process {how} {doing}" + (f" (it said: {said})" if said else ""))
+        last = f" (it said: {said})" if said else ""
+        return EngineLost(f"{self.file.name}: the engine's process {how} {doing}{last}")
 
 
 def _plan(variant: Variant, pair: dict[str, Any]) -> dict[str, Any]:

@@ -62,4 +62,5 @@ def to_probabilities(output: Array, spec: OutputSpec) -> Probabilities:
     already = scores.min() >= 0 and scores.max() <= 1 and abs(float(scores.sum()) - 1) <= _SUM_TOLERANCE
     if not already:
         scores = np.exp(scores - scores.max())
-    return (scores / scores.sum()).astype(np.float32, copy=False)
+    probabilities: Probabilities = scores / scores.sum()
+    return probabilities

@@ -20,12 +20,13 @@ def draw(frame: Frame, mask: Mask, palette: Palette, alpha: float = 0.5) -> Fram
     if mask.shape != frame.shape[:2]:
         mask = resize_mask(mask, (frame.shape[0], frame.shape[1]))
     colours = cv2.applyColorMap(mask, np.ascontiguousarray(palette[:, None, ::-1]))
-    return cv2.addWeighted(frame, 1 - alpha, colours, alpha, 0, dst=colours).astype(np.uint8, copy=False)
+    painted: Frame = cv2.addWeighted(frame, 1 - alpha, colours, alpha, 0, dst=colours)
+    return painted
 
 
 def resize_mask(mask: Mask, size: tuple[int, int]) -> Mask:
     """The mask (HxW uint8) at another size (H, W), each pixel taking the nearest id."""
     if mask.shape == size:
         return mask
-    resized = cv2.resize(mask, (size[1], size[0]), interpolation=cv2.INTER_NEAREST_EXACT)
-    return resized.astype(np.uint8, copy=False)
+    resized: Mask = cv2.resize(mask, (size[1], size[0]), interpolation=cv2.INTER_NEAREST_EXACT)
+    return resized

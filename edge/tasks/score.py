@@ -11,7 +11,10 @@ VOID = 255
 
 
 class IncrementalConfusion:
-    """Counts pixels by true class (rows) and given class (columns; the last one for ids without a class). Void pixels of the truth never count."""
+    """Counts pixels by true class (rows) and given class (columns; the last one for ids without a class).
+
+    Void pixels of the truth never count.
+    """
 
     def __init__(self, classes: int) -> None:
         self.classes = classes
@@ -33,7 +36,9 @@ class IncrementalConfusion:
         known = pairs[:VOID]
         if known[self.classes :].any():
             highest = int(np.flatnonzero(known.any(axis=1)).max())
-            raise ValueError(f"truth holds class {highest}, there are classes 0..{self.classes - 1} and {VOID} for void")
+            raise ValueError(
+                f"truth holds class {highest}, there are classes 0..{self.classes - 1} and {VOID} for void"
+            )
         stray = known[: self.classes, self.classes :].sum(axis=1, keepdims=True)
         return np.hstack([known[: self.classes, : self.classes], stray]).astype(np.int64)
 
@@ -42,7 +47,9 @@ class IncrementalConfusion:
         right = np.diag(self.matrix).astype(np.float64)
         present = self.matrix.sum(axis=1)
         union = present + self.matrix.sum(axis=0)[: self.classes] - right
-        return np.divide(right, union, out=np.full(self.classes, np.nan), where=present > 0)
+        iou: npt.NDArray[np.float64] = np.full(self.classes, np.nan)
+        np.divide(right, union, out=iou, where=present > 0)
+        return iou
 
     def miou(self) -> float | None:
         """The mean IoU over the classes that occur in the truth, 0..1; None while nothing was counted."""

@@ -37,7 +37,7 @@ def upsampled_argmax(logits: Array, size: tuple[int, int]) -> Mask:
     height, width, classes = logits.shape
     if classes > MAX_CLASSES:
         raise ValueError(f"{classes} classes do not fit into a mask of bytes; {MAX_CLASSES} do")
-    winners = logits.argmax(-1).astype(np.uint8)
+    winners: Mask = logits.argmax(-1).astype(np.uint8)
     if size == (height, width):
         return winners
     cells = _find_cells(winners)
