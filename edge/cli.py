@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from importlib.metadata import entry_points
 
 import typer
@@ -17,7 +18,10 @@ EXIT_INTERRUPTED = 130
 
 
 def build_app() -> typer.Typer:
-    """The application with every installed command; a room that cannot load says so when it is asked for."""
+    """The application with every installed command: a room gives a group, or a function that adds its commands.
+
+    A room that cannot load says so when it is asked for.
+    """
     app = typer.Typer(
         name="joulepath",
         help="Vision models on boards: execution paths hot-switched by power, heat and battery, every frame's energy kept.",
@@ -28,8 +32,27 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     for entry in sorted(entry_points(group=COMMAND_GROUP), key=lambda e: e.name):
-        entry.load()(app)
+        try:
+            room = entry.load()
+        except ImportError as error:
+            room = _unavailable(entry.name, error)
+        if isinstance(room, typer.Typer):
+            app.add_typer(room, name=entry.name)
+        else:
+            room(app)
     return app
+
+
+def _unavailable(name: str, error: ImportError) -> Callable[[typer.Typer], None]:
+    """Stands in for a room that cannot load: its command says why when it is asked for."""
+    reason = str(error)
+
+    def register(app: typer.Typer) -> None:
+        @app.command(name, help=f"Not available here: {reason}")
+        def refuse() -> None:
+            raise JoulepathError(f"{name} is not available here: {reason}; is its extra installed?")
+
+    return register
 
 
 def main() -> None:
