@@ -30,6 +30,7 @@ from edge.ledger import Ledger
 from edge.meter import Meter
 from edge.pipeline import Pipeline, Shown, Sink
 from edge.prepare import Preparers
+from edge.profile import load_profile
 from edge.sampler import Sampler
 from edge.status import Status
 from edge.steward import Known, Steward, Switch
@@ -125,9 +126,10 @@ class Daemon:
         if options.pin is not None and options.pin not in self.variants:
             raise UsageError(f"variant {options.pin!r} is not in the bundle; it has: {', '.join(self.variants)}")
         self.task = open_task(self.bundle.manifest)
+        self.threads = (config.engine.threads if options.threads is None else options.threads) or every_core()
         self.pool = Pool(
             self.bundle,
-            threads=(config.engine.threads if options.threads is None else options.threads) or every_core(),
+            threads=self.threads,
             library=options.library or config.engine.library,
             max_resident_files=config.engine.max_resident_files,
             slots=Pipeline.SLOTS,
@@ -163,12 +165,12 @@ class Daemon:
         return max(known, key=lambda k: (k.accuracy or -1.0, k.macs or 0)).id
 
     def _known_variants(self) -> tuple[Known, ...]:
-        profile: dict[str, float] = {}
+        profile = load_profile(self.bundle, threads=self.threads)
+        measured = {} if profile is None else profile.latencies_ms
         known = []
         for variant in self.bundle.manifest.variants:
             accuracy = variant.accuracy[0].value if variant.accuracy else None
-            latency = profile.get(variant.id) if profile else None
-            known.append(Known(variant.id, accuracy, variant.macs, latency))
+            known.append(Known(variant.id, accuracy, variant.macs, measured.get(variant.id)))
         return tuple(known)
 
     def _open_journal(self) -> None:
