@@ -37,7 +37,7 @@ def palette_for(labels: Sequence[str], given: Sequence[tuple[int, int, int]] | N
         colours = list(given)
     elif names == tuple(_CAMVID):
         colours = list(_CAMVID.values())
-    elif len(names) == _VOC_LABELS and names[0] == "background" and "tvmonitor" in names:
+    elif len(names) == _VOC_LABELS and names[:2] == ("background", "aeroplane"):
         colours = [_voc_colour(i) for i in range(_VOC_LABELS)]
     else:
         colours = [_spread_colour(i) for i in range(len(names))]
