@@ -57,7 +57,7 @@ _SAMPLE_SELECT = (
     " FROM sample s JOIN channel c ON c.id = s.channel_id"
 )
 SOURCES = {
-    "frame": Source("frame_packed", "SELECT * FROM frame", _FRAME, "start_ns"),
+    "frame": Source("frame", "SELECT * FROM frame", _FRAME, "start_ns"),
     "sample": Source(
         "sample",
         f"SELECT * FROM ({_SAMPLE_SELECT})",
@@ -165,7 +165,7 @@ def _whole_file(out: Path) -> Iterator[Path]:
 
 def _pages(journal: JournalReader, source: Source, names: list[str], run_id: int | None) -> Iterator[list[Row]]:
     select = f"SELECT {', '.join(names)} FROM ({source.select})"
-    if source.table == "frame_packed":
+    if source.table == "frame":
         return journal.frame_pages(run_id)
     of_run = "" if run_id is None or source.table == "variant" else f" AND {_run_column(source)} = {int(run_id)}"
     return journal.pages(

@@ -24,7 +24,7 @@ from edge.journal.rows import (
     SwitchRow,
     VariantRow,
 )
-from edge.journal.schema import require_journal
+from edge.journal.schema import SEGMENTS, require_journal, select_frames
 from edge.journal.store import energy_totals, tally_of
 
 _PAGE_ROWS = 10_000
@@ -91,8 +91,10 @@ class JournalReader:
 
     def frame_pages(self, run_id: int | None = None) -> Iterator[list[tuple[Any, ...]]]:
         """The same as lists of plain tuples in the order of StoredFrame's fields, up to 10,000 at a time."""
-        first, last = self._frame_range(run_id)
-        return self.pages("SELECT * FROM frame WHERE id > ? AND id <= ? ORDER BY id LIMIT ?", first, last)
+        first, last = self.frame_range(run_id)
+        for segment in self._segments():
+            query = f"{select_frames(segment)} WHERE f.id > ? AND f.id <= ? ORDER BY f.id LIMIT ?"
+            yield from self.pages(query, first, last)
 
     def pages(self, query: str, first: int, last: int) -> Iterator[list[tuple[Any, ...]]]:
         """Run `query` with the parameters (after this id, up to this id, rows at most) until nothing is left.
@@ -109,14 +111,18 @@ class JournalReader:
 
     def samples(self, run_id: int, channel_id: int | None = None) -> Iterator[SampleRow]:
         """Per-second rows of a run in order of time, of one channel or of all."""
-        wanted = "" if channel_id is None else f" AND channel_id = {int(channel_id)}"
+        for page in self.sample_pages(run_id):
+            for row in page:
+                if channel_id is None or row[3] == channel_id:
+                    yield SampleRow(*row[1:])
+
+    def sample_pages(self, run_id: int) -> Iterator[list[tuple[int, ...]]]:
+        """The same as lists of plain tuples, the id and then SampleRow's fields, up to 10,000 at a time."""
         query = (
             "SELECT id, run_id, second, channel_id, mean, min, max FROM sample"
-            f" WHERE id > ? AND id <= ? AND run_id = {int(run_id)}{wanted} ORDER BY id LIMIT ?"
+            f" WHERE id > ? AND id <= ? AND run_id = {int(run_id)} ORDER BY id LIMIT ?"
         )
-        for page in self.pages(query, 0, self.last_id("sample")):
-            for row in page:
-                yield SampleRow(*row[1:])
+        return self.pages(query, 0, self.last_id("sample"))
 
     def switches(self, run_id: int) -> list[SwitchRow]:
         """Switches of a run in order of time."""
@@ -170,6 +176,15 @@ class JournalReader:
         """Energy of all frames ever, by method: retention and restarts do not touch it."""
         return energy_totals(dict(self.query("SELECT key, value FROM meta")))
 
+    def _segments(self) -> list[str]:
+        """The tables that hold frames, oldest first."""
+        firsts = [(self.query(f"SELECT min(id) FROM {name}")[0][0], name) for name in SEGMENTS]
+        return [name for first, name in sorted(each for each in firsts if each[0] is not None)]
+
+    def _last_frame_id(self) -> int:
+        rows = self.query("SELECT value FROM meta WHERE key = 'next_frame_id'")
+        return int(rows[0][0]) - 1 if rows else 0
+
     def last_id(self, table: str) -> int:
         """The greatest id in a table, 0 when it is empty."""
         return int(self.query(f"SELECT coalesce(max(id), 0) FROM {table}")[0][0])
@@ -181,8 +196,9 @@ class JournalReader:
         except sqlite3.Error as error:
             raise JournalError(f"{self.path} cannot be read ({error}); is it a whole journal?") from error
 
-    def _frame_range(self, run_id: int | None) -> tuple[int, int]:
-        last = self.last_id("frame_packed")
+    def frame_range(self, run_id: int | None) -> tuple[int, int]:
+        """The ids of a run's frames lie above the first number and up to the second; older ones may be gone."""
+        last = self._last_frame_id()
         if run_id is None:
             return 0, last
         first = self.run(run_id).first_frame_id

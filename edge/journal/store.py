@@ -12,7 +12,7 @@ from edge.journal import retention, sketch
 from edge.journal.batch import DEFINITIONS, Batch
 from edge.journal.rollup import QUANTITIES, FrameColumns, Key, RollUps, Tally, Totals, good_rows
 from edge.journal.rows import FrameRow, JournalSettings
-from edge.journal.schema import connect
+from edge.journal.schema import SEGMENTS, connect
 
 _INSERTS = {
     # A run, variant or channel is written again into the fresh file that replaces a damaged one; elsewhere it is there.
@@ -38,7 +38,9 @@ _ABANDONED = (
     " energy_uj = (SELECT sum(sum) FROM rollup WHERE run_id = run.id AND quantity = 'energy_uj' AND count > 0)"
     " WHERE outcome IS NULL"
 )
-_INSERT_FRAME = f"INSERT INTO frame_packed VALUES ({', '.join('?' * 17)})"
+_INSERT_FRAME = f"INSERT INTO {{}} VALUES ({', '.join('?' * 17)})"
+_BYTES_A_FRAME = 64  # generously: how many rows fill one segment's share of the bound
+_LEAST_SEGMENT_ROWS = 100
 _TOTALS: dict[Method, str] = {
     method: f"energy_uj_{method.name.lower()}" for method in Method if method != Method.UNAVAILABLE
 }
@@ -52,6 +54,8 @@ class Known:
     last_run_id: int = 0
     last_observation_id: int = 0
     next_frame_id: int = 1
+    segment: int = 0
+    segment_first_id: int = 1
     raw_slot: int = 0
     variants: dict[tuple[str, str, str, str], int] = field(default_factory=dict)
     channels: dict[tuple[str, str, int], int] = field(default_factory=dict)
@@ -72,6 +76,8 @@ def look(connection: sqlite3.Connection) -> Known:
         last_run_id=max(one("SELECT coalesce(max(id), 0) FROM run").fetchone()[0], meta.get("last_run_id", 0)),
         last_observation_id=meta.get("last_observation_id", 0),
         next_frame_id=meta.get("next_frame_id", 1),
+        segment=meta.get("segment", 0) % len(SEGMENTS),
+        segment_first_id=meta.get("segment_first_id", 1),
         raw_slot=meta.get("raw_slot", 0),
         variants={(row[1], row[2], row[3], row[4]): row[0] for row in one("SELECT * FROM variant")},
         channels={(row[0], row[1], row[2]): row[3] for row in one("SELECT name, quantity, method, id FROM channel")},
@@ -127,8 +133,10 @@ class Store:
             for table in (*DEFINITIONS, *batch.rows.keys() - {*DEFINITIONS, "run_end"}):
                 connection.executemany(_INSERTS[table], batch.rows.get(table, ()))
             next_id = self.known.next_frame_id
+            if meta["segment"] != self.known.segment:
+                connection.execute(f"DELETE FROM {SEGMENTS[meta['segment']]}")
             for run_id, columns in frames:
-                self._insert_frames(run_id, columns, next_id)
+                self._insert_frames(run_id, columns, next_id, SEGMENTS[meta["segment"]])
                 next_id += columns.rows
             self._write_rollups(merged)
             connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta.items())
@@ -143,13 +151,13 @@ class Store:
 
     def tidy(self) -> None:
         """Keep the file within its bound."""
-        retention.tidy(self._connection, self._settings)
+        retention.tidy(self._connection, self._settings, SEGMENTS[self.known.segment])
 
     def close(self) -> None:
         """Copy the WAL back where nobody reads from it, and close."""
         self._connection.close()
 
-    def _insert_frames(self, run_id: int, columns: FrameColumns, first_id: int) -> None:
+    def _insert_frames(self, run_id: int, columns: FrameColumns, first_id: int, segment: str) -> None:
         start_of_run = self._connection.execute("SELECT start_ns FROM run WHERE id = ?", (run_id,)).fetchone()[0]
         if run_id not in self._runs_with_frames:
             self._connection.execute(
@@ -170,7 +178,7 @@ class Store:
             columns.nullable("miou_ppm"),
             strict=True,
         )
-        self._connection.executemany(_INSERT_FRAME, rows)
+        self._connection.executemany(_INSERT_FRAME.format(segment), rows)
 
     def _merged(self, touched: RollUps) -> RollUps:
         merged = RollUps()
@@ -204,16 +212,27 @@ class Store:
             if key.method != Method.UNAVAILABLE:
                 name = _TOTALS[Method(key.method)]
                 meta[name] = meta.get(name, 0) + totals["energy_uj"].sum
+        meta |= self._place()
         meta["next_frame_id"] = self.known.next_frame_id + sum(columns.rows for _, columns in frames)
         for table, name in (("run", "last_run_id"), ("observation", "last_observation_id"), ("raw_sample", "raw_slot")):
             if batch.rows.get(table):
                 meta[name] = batch.rows[table][-1][0]
         return meta
 
+    def _place(self) -> dict[str, int]:
+        """Where the next frames go: on with the present segment, or into the next one when it has its share."""
+        known = self.known
+        share = max(_LEAST_SEGMENT_ROWS, self._settings.max_bytes // len(SEGMENTS) // _BYTES_A_FRAME)
+        if known.next_frame_id - known.segment_first_id < share:
+            return {"segment": known.segment, "segment_first_id": known.segment_first_id}
+        return {"segment": (known.segment + 1) % len(SEGMENTS), "segment_first_id": known.next_frame_id}
+
     def _committed(
         self, merged: RollUps, frames: list[tuple[int, FrameColumns]], next_id: int, meta: dict[str, int]
     ) -> None:
         self.known.next_frame_id = next_id
+        self.known.segment = meta["segment"]
+        self.known.segment_first_id = meta["segment_first_id"]
         self.known.totals = {name: meta[name] for name in meta if name.startswith(("energy_uj_", "frames_"))}
         self._runs_with_frames.update(run_id for run_id, _ in frames)
         self._rollups.update(merged)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from boards.sensor import Method
-from edge.journal import Journal, JournalError, JournalReader
+from edge.journal import Journal, JournalError, JournalReader, Level
 from tests.edge.journal.made import frames, open_journal
 
 
@@ -21,12 +22,16 @@ def _journal_of(path: Path, count: int) -> None:
         journal.append_frames(frames(count))
 
 
+def _into(kinds: list[str]) -> Callable[[Level, str, str], None]:
+    return lambda level, kind, message: kinds.append(kind)
+
+
 def test_garbage_is_set_aside_and_never_deleted(tmp_path: Path) -> None:
     path = tmp_path / "j.db"
     for number in (1, 2):
         path.write_bytes(b"garbage %d" % number * 1000)
         heard: list[str] = []
-        journal = Journal.open(path, threaded=False, on_event=lambda level, kind, message, to=heard: to.append(kind))
+        journal = Journal.open(path, threaded=False, on_event=_into(heard))
         journal.start_run("b", "b")
         journal.append_frames(frames(3))
         journal.close()
@@ -63,15 +68,15 @@ def test_a_damaged_journal_never_stops_a_start(tmp_path_factory: pytest.TempPath
     path.write_bytes(content[: data.draw(st.integers(1, len(content)))])
     try:
         journal = open_journal(path)
-    except JournalError as error:
-        assert str(path) in str(error)
+    except JournalError:  # the damage hit the mark that says whose file it is
+        assert path.exists()
         return
     with journal:
         run_id = journal.start_run("b", "b")
         journal.append_frames(frames(2))
         assert journal.flush()
         stored = journal._store._connection.execute(  # type: ignore[union-attr]
-            "SELECT count(*) FROM frame_packed WHERE run_id = ?", (run_id,)
+            "SELECT count(*) FROM frame WHERE run_id = ?", (run_id,)
         ).fetchone()
         assert stored == (2,)
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,13 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(place)], check=True)
 
 
+def _fill(path: Path) -> None:
+    """Write until the disk is full."""
+    with path.open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(b"x" * 4096):
+            pass
+
+
 class Heard:
     def __init__(self) -> None:
         self.kinds: list[str] = []
@@ -60,17 +68,14 @@ def test_a_full_disk_keeps_the_newest_rows_and_resumes(small_disk: Path) -> None
     journal.append_frames(everything)
     assert journal.flush()
     filler = small_disk / "filler"
-    with filler.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
-        while True:
-            file.write(b"x" * 4096)
+    _fill(filler)
     for first in range(100, 5100, 500):
         rows = frames(500, first=first)
         everything += rows
         journal.append_frames(rows)
         journal.flush()
     assert not journal.flush()
-    assert journal.blocked is not None
-    assert "full" in journal.blocked
+    assert "full" in str(journal.blocked)
     assert heard.kinds == ["journal_blocked"]
     assert "free the disk" in heard.messages[0]
     filler.unlink()
@@ -96,9 +101,7 @@ def test_a_full_disk_keeps_the_newest_rows_and_resumes(small_disk: Path) -> None
 
 
 def test_a_journal_opens_on_a_full_disk(small_disk: Path) -> None:
-    with (small_disk / "filler").open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
-        while True:
-            file.write(b"x" * 4096)
+    _fill(small_disk / "filler")
     heard = Heard()
     journal = _open(small_disk / "j.db", heard)
     journal.start_run("b", "b")

@@ -32,9 +32,9 @@ def test_a_journal_stays_within_its_bound_and_keeps_totals(tmp_path: Path) -> No
         assert 3000 < len(stored) < 20_000
         assert_equal(reader.rollups(), gather((run_id, row) for row in everything))
         assert sum(reader.total_energy_uj().values()) == sum(row.energy_uj or 0 for row in everything)
-        # Samples go with the frames of their time.
+        # Samples go with the frames of their time, to a round of deletes.
         oldest = next(iter(reader.samples(run_id))).second
-        assert abs(oldest - START_NS // 10**9 - stored[0] // 10) <= 1
+        assert -1 <= oldest - START_NS // 10**9 - stored[0] // 10 <= BOUND // 6000
         assert reader.query("PRAGMA integrity_check") == [("ok",)]
 
 
