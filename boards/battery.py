@@ -121,9 +121,8 @@ class ChargeSensor:
             )
         if ratio > 1.1:
             raise SensorLost(f"battery: {ratio:.2f} of full is implausible")
-        return Reading(
-            min(1.0, ratio), self._clock()
-        )  # a fresh pack may hold a little more than its gauge's idea of full
+        # A fresh pack may hold a little more than its gauge's idea of full.
+        return Reading(min(1.0, ratio), self._clock())
 
 
 def _basis(packs: list[Pack]) -> str:

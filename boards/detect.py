@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,30 +12,37 @@ from typing import Any
 from boards.board import Board
 from boards.linux import LinuxBoard
 from boards.sensor import BoardError
-from boards.simulated import PRESETS, Settings, SimulatedBoard
+from boards.simulated import PRESETS, Settings, SimulatedBoard, power_table
 from boards.sysfs import Clock
 
 SYS_ROOT = Path("/sys")
 
 
-def open_board(spec: str, *, sys_root: Path = SYS_ROOT, clock: Clock = time.monotonic_ns) -> Board:
+def open_board(
+    spec: str,
+    *,
+    sys_root: Path = SYS_ROOT,
+    clock: Clock = time.monotonic_ns,
+    relative_cost: Mapping[str, float] | None = None,
+) -> Board:
     """The board that `spec` names: a kind, and after a colon its options as key=value, separated by commas.
 
+    `relative_cost` by variant id (MACs, say) gives the simulated board a power for each variant; real boards need none.
     Raises BoardError, listing what is known, for an unknown kind, option or value.
     """
     kind, _, rest = spec.partition(":")
     maker = _KINDS.get(kind)
     if maker is None:
         raise BoardError(f"unknown board {kind!r}{_nearest(kind, _KINDS)}; known: {', '.join(_KINDS)}")
-    return maker(_options(spec, rest), sys_root, clock)
+    return maker(_options(spec, rest), sys_root, clock, relative_cost or {})
 
 
-def _linux(options: dict[str, str], sys_root: Path, clock: Clock) -> Board:
+def _linux(options: dict[str, str], sys_root: Path, clock: Clock, relative_cost: Mapping[str, float]) -> Board:
     _refuse_unknown("linux", options, ("total",))
     return LinuxBoard(sys_root, clock=clock, total=options.get("total"))
 
 
-def _simulated(options: dict[str, str], sys_root: Path, clock: Clock) -> Board:
+def _simulated(options: dict[str, str], sys_root: Path, clock: Clock, relative_cost: Mapping[str, float]) -> Board:
     _refuse_unknown("simulated", options, ("preset", "ambient_c", *_PLAIN_FIELDS))
     name = options.pop("preset", "plain")
     preset = PRESETS.get(name)
@@ -46,10 +53,12 @@ def _simulated(options: dict[str, str], sys_root: Path, clock: Clock) -> Board:
     changes: dict[str, Any] = {key: _value(key, text) for key, text in options.items()}
     if "ambient_c" in changes:
         changes["ambient"] = ((0.0, changes.pop("ambient_c")),)
-    return SimulatedBoard(replace(preset, **changes), clock=clock)
+    settings = replace(preset, **changes)
+    table = power_table(relative_cost, settings.idle_w, settings.busy_w)
+    return SimulatedBoard(replace(settings, power_table=table), clock=clock)
 
 
-_Maker = Callable[[dict[str, str], Path, Clock], Board]
+_Maker = Callable[[dict[str, str], Path, Clock, Mapping[str, float]], Board]
 _KINDS: dict[str, _Maker] = {"simulated": _simulated, "linux": _linux}
 # Fields of the simulated board that one number (or yes/no) sets.
 _PLAIN_FIELDS = tuple(name for name in Settings.__dataclass_fields__ if name not in {"power_table", "ambient"})

@@ -16,7 +16,7 @@ from boards.sysfs import Clock, ScaledSensor, SysfsFile, numbered, read_once_int
 
 # Labels of lines that feed the whole module (NVIDIA's device trees); see the table in the board documentation.
 TOTAL_LABELS = ("VDD_IN", "POM_5V_IN")
-# Chips whose voltage N and current N belong to the same line. The INA3221's in4..in7 are shunt voltages and curr4 a sum.
+# Chips whose voltage N and current N belong to one line. The INA3221's in4..in7 are shunt voltages, its curr4 a sum.
 _PAIRED = {"ina3221": (1, 2, 3), "ina219": (1,), "ina220": (1,), "ina226": (1,), "ina230": (1,), "ina231": (1,)}
 _INA2XX = {"ina219", "ina220", "ina226", "ina230", "ina231", "ina238"}
 _MOST_WATTS = 5_000.0
@@ -24,8 +24,7 @@ _MOST_WATTS = 5_000.0
 
 @dataclass(frozen=True)
 class Rail:
-    """A power line: `total` says that the whole board is behind it; `resolution_w` is 0 where the registers do not
-    tell."""
+    """A power line; `total`: the whole board is behind it; `resolution_w` is 0 where the registers do not tell."""
 
     label: str
     sensor: Sensor
@@ -56,8 +55,7 @@ class ProductSensor:
 
 
 def find_hwmon_rails(sys_root: Path, clock: Clock = time.monotonic_ns) -> list[Rail]:
-    """All power lines under `class/hwmon`, each once; labels are made unique by their chip's folder where they
-    collide."""
+    """All power lines under `class/hwmon`; labels that collide are told apart by their chip's folder."""
     rails: list[Rail] = []
     for chip_folder in numbered(sys_root / "class/hwmon", "hwmon"):
         chip = read_once_word(chip_folder / "name") or chip_folder.name

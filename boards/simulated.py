@@ -88,19 +88,19 @@ class Settings:
             raise BoardError("simulated board: ambient needs at least one point, times rising")
 
 
-# Forty seconds under full load take the battery from 60 % to about 10 %, and the case past 70 °C while ambient climbs
-# by 15 °C (a box in the sun); a light load stays below. 0.8 Wh lasts as long here as 18.5 Wh in a quarter of an hour
-# would: the demo shows half an afternoon.
+# Forty seconds under load take the battery from 60 % to about 10 %, and the case past 70 °C while ambient climbs by
+# 15 °C (a box in the sun); a light load stays below. Battery and heat capacity are divided by 150: the 40 s stand for
+# 100 minutes.
 PRESETS: dict[str, Settings] = {
     "plain": Settings(),
     "demo": Settings(
         battery=0.6,
         battery_wh=16.0,
-        accelerate=140.0,
+        accelerate=150.0,
         ambient=((0.0, 32.0), (40.0, 47.0)),
         start_c=52.0,
-        resistance_k_per_w=5.5,
-        capacity_j_per_k=200.0,
+        resistance_k_per_w=6.2,
+        capacity_j_per_k=180.0,
         throttle_c=82.0,
     ),
 }
@@ -191,6 +191,7 @@ class SimulatedBoard:
         with self._lock:
             at_ns = max(activity.monotonic_ns, self._seen_ns)
             self._advance(at_ns)
+            self._seen_ns = at_ns
             state = replace(self._ahead(at_ns), activity=activity)
             self._commit(replace(state, power_w=self._power_now_w(state)))
 
@@ -218,7 +219,8 @@ class SimulatedBoard:
         Raises BoardError for a time before that.
         """
         with self._lock:
-            self._advance(end_ns)
+            self._seen_ns = max(self._seen_ns, end_ns)
+            self._advance(self._seen_ns)
             return self._energy_at_j(end_ns) - self._energy_at_j(start_ns)
 
     def _energy_at_j(self, at_ns: int) -> float:

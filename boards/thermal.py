@@ -1,5 +1,4 @@
-"""Temperatures and what cools: `class/thermal` zones and cooling devices, hwmon where no zone speaks for the
-processor."""
+"""Temperatures and what cools: `class/thermal`, and hwmon where no zone speaks for the processor."""
 
 from __future__ import annotations
 

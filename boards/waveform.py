@@ -1,5 +1,4 @@
-"""A power line that follows a known waveform, with its exact integral: the yardstick of everything that measures
-energy."""
+"""A power line that follows a known waveform, with its exact integral: the yardstick for measured energy."""
 
 from __future__ import annotations
 
@@ -89,8 +88,7 @@ class WaveformSensor:
 
 @dataclass
 class WaveformCounter:
-    """Joules since the waveform's start, as a counter that shows whole steps of `resolution_j` and refreshes when
-    asked."""
+    """Joules since the waveform's start, as a counter that shows whole steps of `resolution_j`."""
 
     waveform: Waveform
     clock: Clock

@@ -13,9 +13,9 @@ which is 1/12 for a whole interval: `step_share`.
 
 **How large a jump?** A change between two samples is no error when its neighbours change alike: on a ramp the
 trapezoid is exact. So J is the part of the change that neither the slope before nor the slope after explains,
-J = h * min(|r - r_before|, |r - r_after|): the full height for a step between flat stretches, nothing on a ramp, and
-at a corner of a ramp (at fraction t of the interval, slopes differing by D) min(t, 1-t)*D*h, whose J*h/2 is never less
-than the true error t*(1-t)*D*h*h/2.
+J = h * sqrt(|r - r_before| * |r - r_after|): the full height for a step between flat stretches, nothing on a ramp or
+beside a step, and at a corner of a ramp (at fraction t of the interval, slopes differing by D) sqrt(t*(1-t))*D*h,
+whose J*h/2 is never less than the true error t*(1-t)*D*h*h/2.
 
 **Noise.** Sample i enters the integral with a weight w_i in seconds (half of each interval beside it; less at the
 window's edges), so white noise of s watts gives s*s*sum(w_i**2). s comes from the residual of each sample against the
@@ -27,15 +27,14 @@ the same formula holds: the samples scatter, and the sum is off as much.
 with the window's length T, not with its root: (q*T)**2/12, faded by exp(-4*pi**2*s**2/q**2), because noise of the
 size of the step makes the rounding errors independent (dither; Widrow and Kollar, Quantization Noise, 2008).
 
-The parts are independent, so variances add. How many standard deviations to state depends on how many parts there
-are. One unseen jump can be off by sqrt(3) = 1.732 of them at most, and that bound is stated, because load that keeps
-step with the sampling does not spread its jumps evenly; two alike need 1.90 for 95 %, a bell curve 1.96. With v_i the
-variances of the whole intervals and v the total, n = v*v/sum(v_i**2) counts how many such errors it takes to make
-this one, and
+The parts are independent, so variances add. How many standard deviations hold 95 % depends on how many parts there
+are: 0.95*sqrt(3) = 1.645 for one even error, 1.90 for the sum of two alike, 1.96 for a bell curve; a little more is
+taken, 1.68 to 2, because heights and noise are estimates themselves. With v_i the variances of the whole intervals and
+v the total, n = v*v/sum(v_i**2) counts how many even errors it takes to make this one, and
 
-    factor = 1.96 - 0.228 / n**2
+    factor = 2 - 0.32 / n**2
 
-runs through these. Parts of intervals at the window's edges have longer tails and count as noise does, towards 1.96.
+runs through these. Parts of intervals at the window's edges have longer tails and count as noise does, towards 2.
 
 Not in it: an error of the sensor's calibration, and load shorter than a sampling interval that begins and ends
 between two samples; neither leaves a trace in the data.
@@ -49,8 +48,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_NORMAL_95 = 1.96
-_EVEN_BOUND = math.sqrt(3)
+_BELL_95 = 2.0
+_EVEN_95 = 1.68
 # Residuals of pure noise exceed this many variances of the slope difference too rarely to matter.
 _NOISE_IN_JUMP = 3.0
 _NOISE_OF_LEVELS = 12.0  # variance of the difference of two levels drawn on to an interval's ends, in readings' noise
@@ -73,12 +72,12 @@ def unexplained_jump_sq(width_s: float, slope: float, neighbours: list[tuple[flo
     """
     if not neighbours:
         return (slope * width_s) ** 2
-    least = math.inf
+    product = 1.0
     for other_s, other_slope in neighbours:
         ratio = width_s / other_s
         noise = noise_var * ((1 + ratio) ** 2 + 1 + ratio * ratio)
-        least = min(least, ((slope - other_slope) * width_s) ** 2 - _NOISE_IN_JUMP * noise)
-    return max(0.0, least)
+        product *= max(0.0, ((slope - other_slope) * width_s) ** 2 - _NOISE_IN_JUMP * noise)
+    return product ** (1 / len(neighbours))
 
 
 def rounding_bias_var(step: float, noise_var: float) -> float:
@@ -129,7 +128,7 @@ class Spread:
     def half_width(self) -> float:
         """What the error stays within in 95 % of cases, J."""
         share = min(1.0, self.even_sq / (self.variance * self.variance)) if self.variance > 0 else 0.0  # 1/n
-        return (_NORMAL_95 - (_NORMAL_95 - _EVEN_BOUND) * share * share) * math.sqrt(self.variance)
+        return (_BELL_95 - (_BELL_95 - _EVEN_95) * share * share) * math.sqrt(self.variance)
 
 
 class NoiseEstimate:
