@@ -6,7 +6,6 @@ is imported here.
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -20,7 +19,8 @@ import typer
 from edge.bench.child import LineChild
 from edge.bench.interleave import Rounds, Spread, interleave
 from edge.bench.machine import describe_machine
-from edge.bench.record import BenchError, Cell, Goal, Result, Table, command_line, now_utc, show, write
+from edge.bench.output import finish, note, own_command
+from edge.bench.record import BenchError, Cell, Goal, Result, Table, now_utc
 
 if TYPE_CHECKING:
     from converters.bench_graphs import Made, Network
@@ -59,10 +59,14 @@ def model(
     work: Annotated[Path | None, typer.Option(help="keeps graph files for the next run")] = None,
     tflite_python: Annotated[Path | None, typer.Option(help="interpreter with tflite-runtime and numpy 1")] = None,
     engines: Annotated[str | None, typer.Option(help="comma-separated, only these engines")] = None,
+    prepare: Annotated[bool, typer.Option("--prepare", help="only make the graph files in --work")] = False,
     record: Annotated[Path | None, typer.Option(help="write model.json and model.md into this folder")] = None,
 ) -> None:
     height, width = _size(size)
     names = _named(networks)
+    if prepare:
+        _prepare([(name, height, width, classes) for name in names], work)
+        return
     with tempfile.TemporaryDirectory(prefix="joulepath-bench-") as temporary:
         result = measure(
             [(name, height, width, classes) for name in names],
@@ -71,11 +75,19 @@ def model(
             work=work or Path(temporary),
             tflite_python=tflite_python,
             engines=None if engines is None else tuple(engines.split(",")),
-            command=command_line(sys.argv[1:]),
+            command=own_command(),
         )
-    show(result)
-    if record is not None:
-        print(f"recorded: {', '.join(map(str, write(result, record)))}")
+    finish(result, record)
+
+
+def _prepare(networks: Sequence[tuple[str, int, int, int]], work: Path | None) -> None:
+    from converters.bench_graphs import Network, make_all
+
+    if work is None:
+        raise typer.BadParameter("--prepare needs --work FOLDER, where the files are to be kept")
+    for one in networks:
+        for kind, made in make_all(Network(*one), work, note).items():
+            print(f"{Network(*one).name}{kind}: {made.reason or 'ready'}")
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -147,7 +159,7 @@ def measure(
         if strange := sorted(set(engines) - known):
             raise BenchError(f"no engine {', '.join(strange)} in this benchmark; it has: {', '.join(sorted(known))}")
     wanted = [Network(*one) for one in networks]
-    made = {one: make_all(one, work, _say) for one in wanted}
+    made = {one: make_all(one, work, note) for one in wanted}
     machine, started = describe_machine(LIBRARIES), now_utc()
     tables, goals, details = [], [], {}
     for one in wanted:
@@ -219,7 +231,7 @@ def _open_rows(
             "input": str(folder / ("raw.npy" if row.raw else "published.npy")),
             "output": str(output),
         }
-        _say(f"loading {row.name}")
+        note(f"loading {row.name}")
         if _start(row, plan, stack):
             classes[row.name] = np.load(output)[0].argmax(-1 if row.raw else 0)
             reference = next(iter(classes.values()))
@@ -319,7 +331,3 @@ def _method(threads: int) -> tuple[str, ...]:
         "random weights; no accuracy).",
         '"cores busy": processor time over wall time within a turn.',
     )
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

@@ -16,6 +16,9 @@ from typing import Any
 import edge
 from edge.bench.record import BenchError
 
+# The command line of this installation, whether or not its script is on the path.
+JOULEPATH = (sys.executable, "-c", "from edge.cli import main; main()")
+
 
 def environment(*, ours: bool = True) -> dict[str, str]:
     """The environment for a child: our packages found (unless another interpreter's), numeric libraries on one thread.
