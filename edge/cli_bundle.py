@@ -41,7 +41,7 @@ class LibraryName(str, Enum):
 Library = Annotated[
     LibraryName, typer.Option("--engine-library", help="Which LiteRT library.", envvar="JOULEPATH_ENGINE_LIBRARY")
 ]
-Threads = Annotated[int, typer.Option("--threads", min=1, max=64, help="Inference threads.")]
+Threads = Annotated[int, typer.Option("--threads", min=0, max=64, help="Inference threads; 0 is every core.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

@@ -122,7 +122,7 @@ def measure(
     return Profile(
         bundle=bundle.manifest.name,
         digest=bundle.digest,
-        threads=threads,
+        threads=pool.threads,
         library=f"{loaded.library} {loaded.version}",
         machine=asdict(describe_machine(("numpy", "opencv-python-headless"))),
         board=board.info.name if board is not None else "none",

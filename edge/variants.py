@@ -6,6 +6,7 @@ the one that serves never does. A variant that cannot be loaded says why by `fai
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import deque
@@ -54,9 +55,12 @@ class Pool:
         on_event: OnEvent = lambda level, kind, message: None,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        """`slots` frames may be under way at once: a slot holds a frame's prepared input, and its output in the end."""
+        """`slots` frames may be under way at once: a slot holds a frame's prepared input, and its output in the end.
+
+        `threads` 0 is every core that this process may use.
+        """
         self.bundle = bundle
-        self.threads = threads
+        self.threads = threads or len(os.sched_getaffinity(0))
         self._library, self._max_files = library, max(1, max_resident_files)
         self._on_event, self._clock = on_event, clock
         self._variants: dict[str, Variant] = {v.id: v for v in bundle.manifest.variants}

@@ -63,7 +63,8 @@ def bench_switch(
     frame = np.random.default_rng(seed).integers(0, 256, (480, 640, 3)).astype(np.uint8)
     samples: dict[Pair, _Samples] = {(a.id, b.id): _Samples() for a, b in permutations(variants, 2)}
     with Pool(bundle, threads=threads, library=library, max_resident_files=files) as pool:
-        loaded = [pool.wait(v.id, timeout_s=300) for v in variants][0]
+        for variant in variants:
+            loaded = pool.wait(variant.id, timeout_s=300)
         switcher = _Switcher(pool, {v.id: v for v in variants}, frame)
         for done in range(1, rounds + 1):
             for pair in drawn.sample(list(samples), len(samples)):

@@ -163,7 +163,9 @@ def test_broken_pair_is_recognised_by_what_it_raises() -> None:
         try:
             raise AttributeError("_ARRAY_API not found")
         except AttributeError:
-            raise SystemError("<built-in method CreateWrapperFromFile> returned a result with an exception set") from None
+            raise SystemError(
+                "<built-in method CreateWrapperFromFile> returned a result with an exception set"
+            ) from None
 
     with pytest.raises(EngineBroken, match="built for numpy 1"):
         LiteRtEngine("tflite-runtime", "2.14.0", interpreter).load(PLAIN, [None], 1)
@@ -173,5 +175,5 @@ def test_outdated_library_names_operation_and_version() -> None:
     def interpreter(**options: Any) -> None:
         raise ValueError("Didn't find op for builtin opcode 'GATHER_ND' version '5'. An older version of this builtin")
 
-    with pytest.raises(ModelRefused, match="needs GATHER_ND version 5, which tflite-runtime 2.14.0 does not have"):
+    with pytest.raises(ModelRefused, match=r"needs GATHER_ND version 5, which tflite-runtime 2\.14\.0 does not have"):
         LiteRtEngine("tflite-runtime", "2.14.0", interpreter).load(PLAIN, [None], 1)
