@@ -107,6 +107,10 @@ class Store:
             raise sqlite3.DatabaseError(f"malformed: {verdict}")
         self._connection.execute(_ABANDONED)
 
+    def interrupt(self) -> None:
+        """End a check that is under way, from another thread: it raises sqlite3.OperationalError."""
+        self._connection.interrupt()
+
     def carry_over(self, totals: dict[str, int], rollups: RollUps) -> None:
         """Go on counting where a damaged file stopped."""
         self.known.totals = dict(totals)

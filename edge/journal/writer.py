@@ -284,11 +284,13 @@ class Journal:
             self.end_run()
         if self._thread is None:
             self._save()
-            self._save_what_the_save_said()
+            self._save_what_is_left()
         else:
             with self._changed:
                 self._closing = True
                 self._changed.notify_all()
+            if self._store is not None and not self._checked:
+                self._store.interrupt()
             self._thread.join()
         if self._store is not None:
             self._store.close()
@@ -362,7 +364,7 @@ class Journal:
             self._note_clock()
             self._save()
             if closing:
-                self._save_what_the_save_said()
+                self._save_what_is_left()
                 return
 
     def _save(self) -> bool:
@@ -380,8 +382,9 @@ class Journal:
             self._changed.notify_all()
         return saved
 
-    def _save_what_the_save_said(self) -> None:
-        if self._last_save_ok and self._unsaved:
+    def _save_what_is_left(self) -> None:
+        """What the last save itself had to tell, or all of it when it failed or was interrupted with the check."""
+        if self._unsaved:
             self._save()
 
     def _try_to_save(self) -> bool:
@@ -402,8 +405,7 @@ class Journal:
     def _commit(self) -> None:
         store = self._attach()
         if not self._checked:
-            store.check()
-            self._checked = True
+            self._check(store)
         if not self._unsaved and self._blocked is None:
             return
         news = self._note_recovery()
@@ -415,6 +417,16 @@ class Journal:
             self._call(Level.WARNING, *news)
         if dropped:
             self._tell(Level.ERROR, "journal_bad_rows", f"{dropped} frames held values that a journal cannot store")
+
+    def _check(self, store: Store) -> None:
+        """A check takes seconds on a large file; one who wants to leave does not wait for it."""
+        if not self._closing:
+            try:
+                store.check()
+            except sqlite3.OperationalError:
+                if not self._closing:
+                    raise
+        self._checked = True
 
     def _tidy(self) -> None:
         if self._store is not None:

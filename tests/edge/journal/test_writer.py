@@ -113,6 +113,20 @@ def test_many_producers_lose_nothing(tmp_path: Path) -> None:
         }
 
 
+def test_leaving_does_not_wait_for_the_check_and_saves_what_there_is(tmp_path: Path) -> None:
+    path = tmp_path / "j.db"
+    with open_journal(path, max_pending_rows=10**6) as journal:
+        journal.start_run("b", "b")
+        for first in range(0, 40_000, 2000):
+            journal.append_frames(frames(2000, first=first))
+    for life in range(2, 8):
+        with Journal.open(path) as journal:
+            assert journal.start_run("b", "b") == life
+            journal.append_frames(frames(3))
+    with JournalReader(path) as reader:
+        assert [sum(1 for _ in reader.frames(run)) for run in range(2, 8)] == [3] * 6
+
+
 def test_numbers_and_the_energy_counter_go_on_after_a_restart(tmp_path: Path) -> None:
     total = 0
     for restart in range(3):
