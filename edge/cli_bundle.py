@@ -70,7 +70,7 @@ def wrap_command(
     library: Library = LibraryName.auto,
 ) -> None:
     """Make a bundle out of TFLite models that exist already."""
-    from edge.wrap import WrapOptions, wrap
+    from edge.wrap import WrapOptions, golden_says_little, wrap
 
     options = WrapOptions(
         task=task.value,
@@ -91,6 +91,12 @@ def wrap_command(
         size = f"{variant.input.width}x{variant.input.height} {variant.input.dtype}"
         print(f"{variant.id}: {variant.precision}, {size} {variant.input.colour} -> {variant.output.kind}")
     print(f"{out}: {len(bundle.manifest.variants)} variants, {len(bundle.manifest.labels)} labels")
+    flat = golden_says_little(bundle)
+    if flat:
+        print(
+            f"note: on the golden image {', '.join(flat)} sees one class only, so the check at loading proves little; "
+            "give --golden-image with a picture that the model knows"
+        )
 
 
 def inspect_command(

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from concurrent import futures
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -68,6 +69,10 @@ class Pool:
         self._prepare = Preparers()
         self._lock = threading.RLock()
         self._files: dict[str, EngineProcess] = {}  # least recently used first
+        # Starting a process and taking leave of one cost tens of milliseconds on a busy board: no frame waits for them.
+        # One thread that lasts as long as the pool does both, in order; workers are tied to it.
+        self._background = futures.ThreadPoolExecutor(1, thread_name_prefix="pool")
+        self._starts: dict[str, futures.Future[None]] = {}
         self._since_ns: dict[str, int] = {}  # when a file became ready
         self._problems: dict[str, str] = {}  # by variant: loaded, but may not serve
         self._troubles: dict[str, _Trouble] = {}  # by file
@@ -125,12 +130,13 @@ class Pool:
                 raise EngineError(f"variant {variant_id!r} cannot be used: {reason}")
             with self._lock:
                 loaded = self._poll(file)
-                process = self._files.get(file)
+                process, begun = self._files.get(file), self._starts.get(file)
             if loaded is not None:
                 return loaded
             if self._clock() > deadline_ns:
                 raise EngineError(f"variant {variant_id!r}: still not loaded after {timeout_s:g} s")
-            if process is not None:
+            if process is not None and begun is not None:
+                futures.wait([begun], 0.1)
                 process.wait_readable(0.1)
 
     # -- frames -----------------------------------------------------------------------------------------------
@@ -184,6 +190,7 @@ class Pool:
             if self._closed:
                 return
             self._closed = True
+            self._background.shutdown()
             for process in self._files.values():
                 process.kill()
             self._files.clear()
@@ -209,15 +216,10 @@ class Pool:
             threads=self.threads,
             library=self._library,
             golden=self.bundle.golden,
+            tied=True,
         )
         self._files[file] = process
-        try:
-            process.start()
-        except EngineError as error:
-            self._refuse(file, str(error))
-        except OSError as error:
-            process.kill()
-            self._rest(file, f"{file}: its process cannot be started ({error.strerror}); is memory short?")
+        self._starts[file] = self._background.submit(process.start)
 
     def _poll(self, file: str) -> Loaded | None:
         process = self._files.get(file)
@@ -225,13 +227,21 @@ class Pool:
             return None
         if process.loaded is not None:
             return process.loaded
+        begun = self._starts[file]
+        if not begun.done():
+            return None
         try:
+            begun.result()
             loaded = process.poll_loaded()
         except EngineLost as error:
             self._rest(file, str(error))
             return None
         except EngineError as error:
             self._refuse(file, str(error))
+            return None
+        except OSError as error:
+            process.kill()
+            self._rest(file, f"{file}: its process cannot be started ({error.strerror}); is memory short?")
             return None
         if loaded is not None:
             self._since_ns[file] = self._clock()
@@ -281,6 +291,5 @@ class Pool:
             process = self._files.pop(file)
             for variant in process.variants:
                 self._problems.pop(variant.id, None)
-            # A worker takes a while to give back its memory; no frame waits for that.
-            threading.Thread(target=process.close, name="evict", daemon=True).start()
+            self._background.submit(process.close)
             self._on_event("info", "evicted", f"{file}: unloaded to make room")

@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,14 +81,20 @@ class EngineProcess:
         threads: int = 1,
         library: str = "auto",
         golden: Golden | None = None,
+        tied: bool = False,
     ) -> None:
-        """`variants` all live in `file`; `inputs` are the slots that frames are prepared into."""
+        """`variants` all live in `file`; `inputs` are the slots that frames are prepared into.
+
+        A worker ends when its parent's end of the link closes, once it is done with what it does. With `tied` the
+        kernel also kills it, whatever it does then, when the *thread* that called `start` ends.
+        """
         self.file = file
         self.variants = tuple(variants)
         self._inputs = inputs
         self._threads = threads
         self._library = library
         self._golden = golden
+        self._tied = tied
         self._number = {v.id: i for i, v in enumerate(self.variants)}
         self._outputs: SharedSlots | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -122,8 +127,7 @@ class EngineProcess:
             "file": str(self.file.resolve()),
             "library": self._library,
             "threads": self._threads,
-            # The kernel's parent-death signal fires when the *thread* that started the process ends.
-            "parent": os.getpid() if threading.current_thread() is threading.main_thread() else None,
+            "parent": os.getpid() if self._tied else None,
             "variants": [_plan(v, pair) for v, pair in zip(self.variants, pairs, strict=True)],
             **{k: {"fd": m.fd, "count": m.count, "slot_bytes": m.slot_bytes} for k, m in shared.items()},
         }

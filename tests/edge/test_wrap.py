@@ -15,7 +15,7 @@ from edge.errors import UsageError
 from edge.tasks import open_task
 from edge.tasks.score import IncrementalConfusion
 from edge.variants import Pool
-from edge.wrap import WrapError, WrapOptions, read_labels, wrap
+from edge.wrap import WrapError, WrapOptions, golden_says_little, read_labels, wrap
 from tests.edge.engines.models import CUSTOM, DATA, INT8, MODELS, PLAIN, TWO, WHY_NO_MODELS
 
 VOC_MODELS = (
@@ -182,6 +182,17 @@ def test_real_models_say_what_they_are(voc: Path) -> None:
     assert {v.input.colour for v in manifest.variants} == {"RGB"}
     np.testing.assert_allclose(manifest.variants[2].input.scale, 1 / 127.5)
     assert manifest.variants[2].input.offset == (127.5,) * 3
+
+
+@needs_models
+def test_golden_output_of_one_class_is_noticed(voc: Path) -> None:
+    bundle = load_bundle(voc)
+    flat = golden_says_little(bundle)
+    assert bundle.golden is not None
+    for variant in bundle.manifest.variants[:2]:
+        ids = np.unique(bundle.golden.outputs[variant.id])
+        assert (variant.id in flat) == (len(ids) == 1)
+    assert bundle.manifest.variants[2].id not in flat  # logits say much, whatever wins
 
 
 @needs_models

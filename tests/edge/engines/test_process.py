@@ -235,15 +235,13 @@ from edge.engines.process import EngineProcess
 from edge.engines.shared import SharedSlots
 from tests.edge.engines.models import PLAIN, pixels, variant
 
-def begin():
-    global process
-    process = EngineProcess(PLAIN, [variant("alone", PLAIN)], SharedSlots.create("test", 1, pixels().nbytes))
+tied = sys.argv[1] == "tied"
+slots = SharedSlots.create("test", 1, pixels().nbytes)
+process = EngineProcess(PLAIN, [variant("alone", PLAIN)], slots, tied=tied)
+if tied:
     process.start()
-
-if sys.argv[1] == "thread":
-    thread = threading.Thread(target=begin); thread.start(); thread.join()
 else:
-    begin()
+    thread = threading.Thread(target=process.start); thread.start(); thread.join()
 assert process.poll_loaded(30.0) is not None
 process.submit("alone", 0); process.result(10.0)
 print(process.pid, flush=True)
@@ -251,14 +249,15 @@ time.sleep(60)
 """
 
 
-@pytest.mark.parametrize("starter", ["main", "thread"])
-def test_worker_ends_with_its_parent_but_not_with_the_thread_that_started_it(starter: str) -> None:
+@pytest.mark.parametrize("bond", ["tied", "loose"])
+def test_worker_ends_with_its_parent_and_a_loose_one_outlives_its_thread(bond: str) -> None:
     root = Path(__file__).resolve().parents[3]
-    with subprocess.Popen(
-        [sys.executable, "-c", _PARENT, starter], stdout=subprocess.PIPE, text=True, cwd=root
-    ) as parent:
+    stopped = bond == "tied"
+    with subprocess.Popen([sys.executable, "-c", _PARENT, bond], stdout=subprocess.PIPE, text=True, cwd=root) as parent:
         assert parent.stdout is not None
         worker = int(parent.stdout.readline())  # printed after an inference: the worker outlived the thread
+        if stopped:
+            os.kill(worker, signal.SIGSTOP)  # even one that hangs
         parent.kill()
     for _ in range(1000):
         if not _alive(worker):
