@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,12 +21,16 @@ _DTYPES = {"F32": "<f4", "F16": "<f2", "F64": "<f8", "BF16": "<u2"}
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint as read: where from, its JSON files, its floating-point tensors as float32 by file key."""
+    """A checkpoint as read: where from, its JSON files, its floating-point tensors as float32 by file key.
+
+    `sha256` is that of the tensor file, or of all of them one after the other.
+    """
 
     source: str
     config: Mapping[str, Any]
     preprocessor: Mapping[str, Any] | None
     tensors: Mapping[str, Array]
+    sha256: str | None = None
 
 
 def read_checkpoint(weights: str | Path) -> Checkpoint:
@@ -39,10 +44,14 @@ def read_checkpoint(weights: str | Path) -> Checkpoint:
         folder = _download(str(weights))
     config = _read_json(folder / "config.json")
     preprocessor = folder / "preprocessor_config.json"
+    settings = _read_json(preprocessor) if preprocessor.is_file() else None
     tensors: dict[str, Array] = {}
+    digest = hashlib.sha256()
     for file in _tensor_files(folder):
-        tensors.update(_read_tensors(file))
-    return Checkpoint(str(weights), config, _read_json(preprocessor) if preprocessor.is_file() else None, tensors)
+        content = _content(file)
+        digest.update(content)
+        tensors.update(_read_tensors(file, content))
+    return Checkpoint(str(weights), config, settings, tensors, digest.hexdigest())
 
 
 def _download(hub_id: str) -> Path:
@@ -89,12 +98,19 @@ def _tensor_files(folder: Path) -> list[Path]:
     raise WeightsError(f"{folder}: holds neither {_SINGLE} nor {_INDEX}{hint}")
 
 
-def _read_tensors(file: Path) -> dict[str, Array]:
+def _content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{file}: cannot be read ({error.strerror}); fetch the checkpoint again") from error
+
+
+def _read_tensors(file: Path, content: bytes) -> dict[str, Array]:
     from safetensors import SafetensorError, deserialize
 
     try:
-        entries: list[tuple[str, dict[str, Any]]] = deserialize(file.read_bytes())  # type: ignore[no-untyped-call, unused-ignore]
-    except (OSError, SafetensorError) as error:
+        entries: list[tuple[str, dict[str, Any]]] = deserialize(content)  # type: ignore[no-untyped-call, unused-ignore]
+    except SafetensorError as error:
         raise WeightsError(f"{file}: cannot be read as safetensors: {error}; fetch the file again") from error
     return {name: _as_float32(entry) for name, entry in entries if entry["dtype"] in _DTYPES}
 

@@ -12,6 +12,7 @@ from typing import Any
 from converters import flatbuffer
 from converters.errors import ConvertError
 from converters.ops import Ops, Shape
+from converters.quiet import quiet
 
 Builder = Callable[[Ops[Any]], None]
 PRECISIONS = ("float32", "float16")
@@ -33,22 +34,26 @@ def to_litert(builders: Mapping[str, Builder], inputs: Mapping[str, Shape], prec
     """
     if precision not in PRECISIONS:
         raise ConvertError(f"precision {precision!r}: a float file is one of {', '.join(PRECISIONS)}")
-    import tensorflow as tf
-
-    with tempfile.TemporaryDirectory(prefix="joulepath-") as folder:
-        _save(builders, inputs, Path(folder))
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(builders))
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-        if precision == "float16":
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
-            converter.target_spec.supported_types = [tf.float16]
-        try:
-            content = converter.convert()
-        except Exception as error:  # the converter raises its own and MLIR's errors, all meaning the same
-            raise ConvertError(f"TFLiteConverter refused the network: {str(error).splitlines()[0]}") from error
+    with quiet(), tempfile.TemporaryDirectory(prefix="joulepath-") as folder:
+        content = _converted(builders, inputs, precision, Path(folder))
     model = flatbuffer.read_model(content)
     flatbuffer.name_tensors_apart(model)
     return LiteRtFile(flatbuffer.write_model(model), flatbuffer.operations(model))
+
+
+def _converted(builders: Mapping[str, Builder], inputs: Mapping[str, Shape], precision: str, folder: Path) -> bytes:
+    import tensorflow as tf
+
+    _save(builders, inputs, folder)
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(folder), signature_keys=list(builders))
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    if precision == "float16":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.target_spec.supported_types = [tf.float16]
+    try:
+        return bytes(converter.convert())
+    except Exception as error:  # the converter raises its own and MLIR's errors, all meaning the same
+        raise ConvertError(f"TFLiteConverter refused the network: {str(error).splitlines()[0]}") from error
 
 
 def _save(builders: Mapping[str, Builder], inputs: Mapping[str, Shape], folder: Path) -> None:

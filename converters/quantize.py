@@ -6,11 +6,8 @@ product spends more on converting its input and output than it saves.
 
 from __future__ import annotations
 
-import contextlib
-import io
 import math
 import re
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -20,6 +17,7 @@ import numpy.typing as npt
 from converters import flatbuffer
 from converters.errors import ConvertError
 from converters.litert import LiteRtFile
+from converters.quiet import quiet
 
 # Multiply-accumulates for each number read or written, below which a product stays float. Measured on SegFormer-B0.
 MIN_WORK = 28.0
@@ -43,8 +41,9 @@ def to_int8(
     `first_layer`. The same images give the same bytes. Raises ConvertError without images or with one of a wrong
     shape.
     """
-    from ai_edge_quantizer import quantizer
-    from ai_edge_quantizer.qtyping import TFLOperationName
+    with quiet():
+        from ai_edge_quantizer import quantizer
+        from ai_edge_quantizer.qtyping import TFLOperationName
 
     model = flatbuffer.read_model(content)
     job = quantizer.Quantizer(bytearray(content))
@@ -58,11 +57,9 @@ def to_int8(
     pixels = _checked(images, tuple(int(n) for n in _input(model.subgraphs[0]).shape))
     signatures = {s.signatureKey.decode(): s.inputs[0].name.decode() for s in model.signatureDefs}
     say(f"calibrating {len(signatures)} paths on {len(pixels)} images")
-    with _quiet():
-        found = job.calibrate(
-            {key: [{name: one.astype(np.float32)} for one in pixels] for key, name in signatures.items()},
-            num_threads=1,
-        )
+    floats = [one.astype(np.float32) for one in pixels]
+    with quiet():
+        found = job.calibrate({key: [{name: one} for one in floats] for key, name in signatures.items()}, num_threads=1)
         result = job.quantize(found).quantized_model
     if result is None:
         raise ConvertError("the quantizer gave no model")
@@ -100,12 +97,3 @@ def _checked(images: Iterable[Pixels], shape: tuple[int, ...]) -> list[Pixels]:
     if not pixels:
         raise ConvertError("int8 needs calibration images and got none; name a training set, such as camvid:DIR")
     return pixels
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    # The quantizer draws progress bars and warns of a debugging mode that calibration needs.
-    sink = io.StringIO()
-    with warnings.catch_warnings(), contextlib.redirect_stdout(sink), contextlib.redirect_stderr(sink):
-        warnings.simplefilter("ignore")
-        yield

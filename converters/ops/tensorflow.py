@@ -109,7 +109,7 @@ class TensorFlowOps:
         return tf.concat(tensors, axis=-1)
 
     def resize(self, x: Any, height: int, width: int) -> Any:
-        return tf.compat.v1.image.resize_bilinear(x, (height, width), half_pixel_centers=True)
+        return tf.raw_ops.ResizeBilinear(images=x, size=(height, width), half_pixel_centers=True)
 
     def _heads(self, x: Any, heads: int) -> Any:
         # (1, height, width, heads * depth) -> (1, heads, height * width, depth); one head needs no transpose.

@@ -75,3 +75,25 @@ def test_what_cannot_be_quantized_is_said(converted: Converted) -> None:
         to_int8(content, [converted.pixels, converted.pixels.transpose(1, 0, 2)])
     with pytest.raises(ConvertError, match="worth quantizing"):
         to_int8(content, [converted.pixels], min_work=1e9)
+
+
+def test_paths_that_share_weights_agree_on_their_scales(int8: LiteRtFile) -> None:
+    # A bias is stored in steps of input scale times weight scale; inputs differ by path, so shared weights must not
+    # drag a bias of another path along.
+    model = flatbuffer.read_model(int8.content)
+    biases: dict[int, list[np.ndarray]] = {}
+    for graph in model.subgraphs:
+        for name, operator in flatbuffer.operators(model, graph):
+            tensors = [graph.tensors[i] for i in operator.inputs if i >= 0]
+            if name not in ("FULLY_CONNECTED", "CONV_2D") or len(tensors) < 3 or tensors[0].type != 9:
+                continue
+            x, weight, bias = tensors
+            steps = np.array(x.quantization.scale, np.float64) * np.array(weight.quantization.scale, np.float64)
+            np.testing.assert_allclose(bias.quantization.scale, steps, rtol=1e-6)
+            stored = np.frombuffer(bytes(model.buffers[bias.buffer].data), np.int32)
+            biases.setdefault(weight.buffer, []).append(stored * steps)
+    shared = [values for values in biases.values() if len(values) > 1]
+    assert len(shared) > 5
+    for first, *others in shared:
+        for other in others:
+            np.testing.assert_allclose(other, first, atol=2e-3 * np.abs(first).max())

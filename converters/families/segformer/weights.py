@@ -29,6 +29,7 @@ class SegformerWeights:
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
     source: str = ""
+    sha256: str | None = None
 
     @property
     def space(self) -> PathSpace:
@@ -66,7 +67,9 @@ def checked(checkpoint: Checkpoint) -> SegformerWeights:
             f"{checkpoint.source}: tensors do not match config.json: {'; '.join(problems[:_NAMED_AT_MOST])}{more}"
         )
     mean, std = _normalisation(checkpoint)
-    return SegformerWeights(config, {name: found[name] for name in expected}, mean, std, checkpoint.source)
+    return SegformerWeights(
+        config, {name: found[name] for name in expected}, mean, std, checkpoint.source, checkpoint.sha256
+    )
 
 
 def expected_shapes(config: SegformerConfig) -> dict[str, tuple[int, ...]]:
