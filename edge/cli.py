@@ -24,7 +24,7 @@ def build_app() -> typer.Typer:
     """
     app = typer.Typer(
         name="joulepath",
-        help="Vision models on boards: execution paths hot-switched by power, heat and battery, every frame's energy kept.",
+        help="Vision models on boards: paths hot-switched by power, heat and battery, every frame's energy kept.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         add_completion=False,

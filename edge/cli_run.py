@@ -18,7 +18,7 @@ from edge.errors import UsageError
 if TYPE_CHECKING:
     from edge.daemon import Daemon, RunOptions, Summary
 
-_RUN_HELP = """Stream a camera through a bundle, switch variants by the board's power, heat and battery, keep every frame's energy.
+_RUN_HELP = """Stream a camera through a bundle, switch variants by power, heat and battery, keep every frame's energy.
 
 Examples:
 
@@ -36,7 +36,8 @@ def register(app: typer.Typer) -> None:
     app.command("status", help="What a running daemon does now.\n\nExample:\n\n  joulepath status --json")(status)
     app.command(
         "switch",
-        help="Pin a variant by hand, or give the choice back.\n\nExamples:\n\n  joulepath switch p2-int8\n\n  joulepath switch auto",
+        help="Pin a variant by hand, or give the choice back.\n\n"
+        "Examples:\n\n  joulepath switch p2-int8\n\n  joulepath switch auto",
     )(switch)
 
 
@@ -50,7 +51,9 @@ def run(
     socket: Annotated[Path | None, typer.Option(help="control socket for status and switch")] = None,
     pin: Annotated[str | None, typer.Option(help="hold one variant, emergencies excepted")] = None,
     threads: Annotated[int | None, typer.Option(min=0, help="inference threads; 0 is every core")] = None,
-    overlay: Annotated[Path | None, typer.Option(help="write an H.264 video of frames and masks (extra [video])")] = None,
+    overlay: Annotated[
+        Path | None, typer.Option(help="write an H.264 video of frames and masks (extra [video])")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print the summary as JSON")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="no live view, only errors and the summary")] = False,
 ) -> None:

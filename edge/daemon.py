@@ -192,7 +192,10 @@ class Daemon:
         described = self.options.config.model_dump(mode="json") | {"camera_source": self.options.camera}
         info = self.board.info
         self._run_id = self.journal.start_run(
-            info.name, f"{self.bundle.manifest.name}@{self.bundle.digest[:12]}", json.dumps(described), info.rails_included
+            info.name,
+            f"{self.bundle.manifest.name}@{self.bundle.digest[:12]}",
+            json.dumps(described),
+            info.rails_included,
         )
 
     def _open_meter(self) -> None:
@@ -303,7 +306,9 @@ class Daemon:
         old, self.options = self.options.config, replace(self.options, config=config)
         self.steward.replace_controller(self._controller(config), int(config.controller.period_s * NS_PER_S))
         fixed = [
-            name for name in type(config).model_fields if name != "controller" and getattr(config, name) != getattr(old, name)
+            name
+            for name in type(config).model_fields
+            if name != "controller" and getattr(config, name) != getattr(old, name)
         ]
         message = "configuration read again"
         if fixed:
@@ -462,5 +467,3 @@ def every_core() -> int:
 
 def _flag(value: float | None) -> bool | None:
     return None if value is None else value >= 0.5
-
-

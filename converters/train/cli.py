@@ -29,9 +29,12 @@ Examples:
 def train(
     out: Annotated[Path, typer.Option(help="folder for the weights (Hugging Face format) and the state to go on from")],
     data: Annotated[str, typer.Option(help="labelled images, KIND:DIR as in camvid:DIR, voc:DIR, folder:DIR")],
-    weights: Annotated[Path | None, typer.Option(help="Hugging Face folder to start from; a fresh B0 when absent")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Hugging Face folder to start from; a fresh B0 when absent")
+    ] = None,
     validation: Annotated[str | None, typer.Option(help="labelled images to score on, KIND:DIR")] = None,
     validation_stride: Annotated[int, typer.Option(min=1, help="score every n-th image while training")] = 4,
+    validation_size: Annotated[str | None, typer.Option(help="HxW that images are stretched to for scoring")] = None,
     auxiliary: Annotated[str | None, typer.Option(help="a second labelled set with a classifier of its own")] = None,
     auxiliary_batch: Annotated[int, typer.Option(min=1, help="crops of it in each batch")] = 2,
     synthetic_batch: Annotated[int, typer.Option(min=0, help="crops of the synthetic street in each batch")] = 0,
@@ -90,6 +93,7 @@ def train(
         seed=seed,
         save_every=save_every,
         validate_every=validate_every,
+        validation_size=None if validation_size is None else _size(validation_size),
         class_weights=class_weights_of([mask for _, mask in pairs], len(train_set.classes)),
     )
     network = load_network(weights, train_set.classes)
@@ -99,7 +103,7 @@ def train(
 def _size(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"(\d+)x(\d+)", text)
     if not match or any(int(part) % 32 or int(part) == 0 for part in match.groups()):
-        raise UsageError(f"--crop {text!r}: expected HxW with multiples of 32, as in 192x256")
+        raise UsageError(f"size {text!r}: expected HxW with multiples of 32, as in 192x256")
     return int(match[1]), int(match[2])
 
 

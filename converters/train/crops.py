@@ -86,6 +86,11 @@ def recolour(image: npt.NDArray[np.uint8], rng: np.random.Generator) -> Image:
     return out.astype(np.uint8, copy=False)
 
 
+def resize(image: Image, size: tuple[int, int]) -> Image:
+    """The image stretched to (height, width)."""
+    return cv2.resize(image, (size[1], size[0]), interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
+
+
 def mix_classes(crops: list[tuple[Image, Mask]], chance: float, rng: np.random.Generator) -> list[tuple[Image, Mask]]:
     """ClassMix (Olsson et al., 2020): paste half of the classes of a neighbour crop over a crop."""
     mixed = []
@@ -114,7 +119,7 @@ class Source:
 def draw_batch(
     sources: Sequence[Source], settings: CropSettings, rng: np.random.Generator
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    """Images Nx3xHxW... kept as NxHxWx3 uint8 BGR, masks NxHxW uint8, in the order of `sources`."""
+    """Images NxHxWx3 uint8 BGR, masks NxHxW uint8, in the order of `sources`."""
     images, masks = [], []
     for source in sources:
         crops = [draw_crop(source.sampler(rng), settings, rng) for _ in range(source.count)]

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from converters.datasets import IGNORE, Image, Mask
-from converters.train.crops import BatchLoader, CropSettings, Source
+from converters.train.crops import BatchLoader, CropSettings, Source, resize
 from converters.train.network import (
     TrainPath,
     classify,
@@ -47,6 +47,7 @@ class TrainSettings:
     freeze_batch_norm: bool = False
     seed: int = 0
     validate_every: int = 1000
+    validation_size: tuple[int, int] | None = None
     save_every: int = 500
     class_weights: tuple[float, ...] | None = None
 
@@ -105,11 +106,18 @@ class Trainer:
 
     def _random_path(self) -> TrainPath:
         depths = tuple(int(self.random.integers(max(1, d - d // 2), d + 1)) for d in self.depths)
-        choices = [w for w in range(self.settings.min_decoder_width, self.width + 1, 32)]
+        choices = list(range(self.settings.min_decoder_width, self.width + 1, 32))
         return TrainPath(depths, int(self.random.choice(choices)))
 
     def _smallest_path(self) -> TrainPath:
         return TrainPath(tuple(max(1, d - d // 2) for d in self.depths), self.settings.min_decoder_width)
+
+    def _sampled_paths(self) -> list[TrainPath]:
+        # The sandwich's lower slice and random fillings; with one path a step the two take turns.
+        count = self.settings.random_paths
+        if count == 1:
+            return [self._smallest_path() if self.progress.step % 2 else self._random_path()]
+        return [self._smallest_path()] + [self._random_path() for _ in range(count - 1)]
 
     def _targets(self, masks: Tensor, size: torch.Size) -> Tensor:
         # Labels at half resolution, from a random corner of each 2x2 so that no shift is learnt.
@@ -141,8 +149,7 @@ class Trainer:
         loss.backward()
         if self.settings.random_paths:
             teacher = F.softmax(logits.detach(), dim=1)
-            paths = [self._smallest_path()] + [self._random_path() for _ in range(self.settings.random_paths - 1)]
-            for path in paths:
+            for path in self._sampled_paths():
                 self._distil(pixels[:main], path, teacher, targets, weights)
         nn.utils.clip_grad_norm_(self.modules.parameters(), 1.0)
         self.optimizer.step()
@@ -216,12 +223,11 @@ class Trainer:
         if self.settings.random_paths:
             paths["smallest"] = self._smallest_path()
         for name, path in paths.items():
-            score = evaluate_model(self.model, self.validation, path, self.device)
+            score = evaluate_model(self.model, self.validation, path, self.device, self.settings.validation_size)
             self.progress.history.append({"step": self.progress.step, "path": name, **score})
             ious = " ".join(f"{100 * v:.0f}" for v in score["iou"])
-            self.say(
-                f"  validation {name}: {100 * score['miou']:.1f} % mIoU, {100 * score['accuracy']:.1f} % of pixels [{ious}]"
-            )
+            miou, accuracy = 100 * score["miou"], 100 * score["accuracy"]
+            self.say(f"  validation {name}: {miou:.1f} % mIoU, {accuracy:.1f} % of pixels [{ious}]")
         self.model.load_state_dict(kept)
         self.modules.train()
         if self.settings.freeze_batch_norm:
@@ -288,13 +294,22 @@ def class_weights_of(masks: Sequence[Mask], classes: int, power: float = 0.4) ->
 
 @torch.inference_mode()
 def evaluate_model(
-    model: Any, pairs: Sequence[tuple[Image, Mask]], path: TrainPath, device: torch.device
+    model: Any,
+    pairs: Sequence[tuple[Image, Mask]],
+    path: TrainPath,
+    device: torch.device,
+    size: tuple[int, int] | None = None,
 ) -> dict[str, Any]:
-    """mIoU, pixel accuracy and IoU of each class, at the masks' own resolution, void ignored."""
+    """mIoU, pixel accuracy and IoU of each class at the masks' own resolution, void ignored.
+
+    Images are stretched to `size` (height, width) where it is given, as a variant's input would be.
+    """
     model.eval()
     classes = int(model.decode_head.classifier.weight.shape[0])
     confusion = np.zeros((classes, classes), np.int64)
     for image, mask in pairs:
+        if size is not None:
+            image = resize(image, size)
         pixels = normalise(torch.from_numpy(np.ascontiguousarray(image[None])).to(device))
         with torch.autocast(device.type, dtype=torch.bfloat16):
             logits = logits_of(model, pixels, path)

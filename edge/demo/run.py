@@ -14,7 +14,7 @@ from edge.errors import UsageError
 
 BUNDLE = Path(__file__).parent / "bundle"
 BOARD = "simulated:preset=demo"
-_HELP = """Show everything at work: the shipped bundle on the synthetic street, on a simulated board that runs hot and empty.
+_HELP = """Show everything at work: the shipped bundle on the synthetic street, on a simulated board that runs hot.
 
 Leaves journal.db, overlay.mp4 and report.html in --out. Every joule it shows is modelled, not measured.
 

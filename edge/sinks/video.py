@@ -108,7 +108,9 @@ def _strip(strip: npt.NDArray[np.uint8], shown: Shown, status: Status) -> None:
         "mIoU " + _known(None if shown.miou is None else 100 * shown.miou, "{:.0f} %"),
     ]
     _text(strip, 12, 76, "   ".join(figures), _WHITE, 0.46)
-    _gauge(strip, width - 150, 12, "battery", status.battery, _known(status.battery and 100 * status.battery, "{:.0f} %"))
+    _gauge(
+        strip, width - 150, 12, "battery", status.battery, _known(status.battery and 100 * status.battery, "{:.0f} %")
+    )
     heat = None if status.temperature_c is None else (status.temperature_c - 30) / 60
     _gauge(strip, width - 150, 52, "heat", heat, _known(status.temperature_c, "{:.1f} C"), hot=True)
 
@@ -125,9 +127,7 @@ def _gauge(
         cv2.rectangle(strip, (x, y + 14), (x + int(138 * min(1.0, max(0.0, share))), y + 22), colour, -1)
 
 
-def _text(
-    strip: npt.NDArray[np.uint8], x: int, y: int, text: str, colour: tuple[int, int, int], size: float
-) -> None:
+def _text(strip: npt.NDArray[np.uint8], x: int, y: int, text: str, colour: tuple[int, int, int], size: float) -> None:
     cv2.putText(strip, text, (x, y), _FONT, size, colour, 1, cv2.LINE_AA)
 
 

@@ -184,7 +184,7 @@ def test_kill_9_loses_at_most_the_commit_interval_and_the_journal_opens_clean(
     assert before > 0
     assert rows, "rows older than the interval were committed"
     again = start("--frames", "5", "--json")
-    out, err = again.process.communicate(timeout=60)
+    _out, err = again.process.communicate(timeout=60)
     assert again.process.returncode == 0, err
     with JournalReader(run.journal) as reader:
         assert len(list(reader.runs())) == 2

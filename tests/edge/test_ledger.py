@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -89,6 +91,6 @@ def test_windows_tile_time_and_add_up(frames: list[tuple[int, int]]) -> None:
     assert [row.sequence for row in rows] == list(range(len(frames)))
     assert rows[0].start_ns == first
     assert rows[-1].end_ns == now
-    for earlier, later in zip(rows, rows[1:], strict=False):
+    for earlier, later in itertools.pairwise(rows):
         assert earlier.end_ns == later.start_ns
     assert sum(row.energy_uj or 0 for row in rows) == now * 2 // 1000 - first * 2 // 1000

@@ -129,7 +129,9 @@ def test_run_prints_and_writes(tmp_path: object, capsys: pytest.CaptureFixture[s
     from pathlib import Path
 
     out = Path(str(tmp_path)) / "energy.json"
-    scores = run(total_s=6.0, seed=1, out=out)
+    summaries = run(total_s=6.0, seeds=(1, 2), out=out)
     written = json.loads(out.read_text())
-    assert [row["name"] for row in written["scores"]] == [row.name for row in scores]
+    assert [row["name"] for row in written["summaries"]] == [row.name for row in summaries]
+    assert len(written["scores"]) == 2 * len(summaries)
+    assert all(row.coverage[0] <= row.coverage[1] for row in summaries)
     assert "steps, regular" in capsys.readouterr().out

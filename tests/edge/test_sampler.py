@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import threading
 import time
 from dataclasses import dataclass, field
@@ -253,3 +254,14 @@ def test_on_a_real_thread() -> None:
     assert not sampler.wait_past(time.monotonic_ns() + 10**12, timeout_s=0.02)
     sampler.close()
     assert not any(thread.name == "sampler" for thread in threading.enumerate())
+
+
+def test_priority_is_asked_for_the_samplers_thread_alone() -> None:
+    before = os.sched_getscheduler(0)
+    channel = Channel("rail", Quantity.POWER, Real(), 0.005)
+    meter = PowerMeter(Method.MEASURED, 0.005, gap_periods=1000)
+    sampler = Sampler(Fake((channel,), "rail"), meter=meter, priority=True)
+    sampler.start()
+    assert sampler.wait_past(time.monotonic_ns(), timeout_s=30.0)  # permitted or not, it samples
+    sampler.close()
+    assert os.sched_getscheduler(0) == before

@@ -1,4 +1,4 @@
-"""The steward against a pool that is a plain set: swaps happen at boundaries only, failures never stop the present one."""
+"""The steward against a pool that is a plain set: swaps at boundaries only, failures never stop the present one."""
 
 from __future__ import annotations
 

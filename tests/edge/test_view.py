@@ -25,7 +25,16 @@ def draw(status: object, terminal: bool) -> str:
 
 def test_the_panel_shows_every_figure_with_its_unit_and_method() -> None:
     text = draw(BUSY, terminal=False)
-    for part in ("full-float16", "14.9 fps", "52.3 ms", "5.68 W (modelled)", "381 mJ (modelled)", "66.4 °C", "43.1 %", "61.3 % mIoU"):
+    for part in (
+        "full-float16",
+        "14.9 fps",
+        "52.3 ms",
+        "5.68 W (modelled)",
+        "381 mJ (modelled)",
+        "66.4 °C",
+        "43.1 %",
+        "61.3 % mIoU",
+    ):
         assert part in text, part
 
 

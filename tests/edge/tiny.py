@@ -13,7 +13,7 @@ STREET = ["sky", "building", "pole", "road", "pavement", "tree", "sign", "fence"
 
 
 def write_bundle(root: Path, labels: list[str] | None = None) -> Path:
-    """A bundle with variants ``full`` and ``half`` (one file) and ``alone`` (another file), 16x24 in, 4x6x5 logits out."""
+    """A bundle with ``full`` and ``half`` (one file) and ``alone`` (another file); 16x24 in, 4x6x5 logits out."""
     root.mkdir(parents=True)
     variants: list[dict[str, Any]] = []
     for name, file, signature, accuracy in (
