@@ -109,7 +109,8 @@ def _read_golden(path: Path) -> Golden | None:
     if not path.is_file():
         return None
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # Opened here: numpy leaves a file open that turns out to be no archive.
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as archive:
             outputs = {k.removeprefix("output/"): archive[k] for k in archive.files if k.startswith("output/")}
             image = archive["image"]
     except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
