@@ -91,7 +91,7 @@ def _check_file(root: Path, variant: Variant, checked: dict[str, tuple[int, str]
     size, digest = checked[variant.file]
     if size != variant.bytes:
         raise BundleError(
-            f"{path}: has {size} bytes, the manifest says {variant.bytes}; the copy is incomplete, copy the bundle again"
+            f"{path}: has {size} bytes, the manifest says {variant.bytes}; the copy is incomplete, copy it again"
         )
     if digest != variant.sha256:
         raise BundleError(f"{path}: its sha256 is not the manifest's; the file is damaged, copy the bundle again")
