@@ -77,7 +77,7 @@ def unexplained_jump_sq(width_s: float, slope: float, neighbours: list[tuple[flo
         ratio = width_s / other_s
         noise = noise_var * ((1 + ratio) ** 2 + 1 + ratio * ratio)
         product *= max(0.0, ((slope - other_slope) * width_s) ** 2 - _NOISE_IN_JUMP * noise)
-    return product ** (1 / len(neighbours))
+    return math.pow(product, 1 / len(neighbours))
 
 
 def rounding_bias_var(step: float, noise_var: float) -> float:
