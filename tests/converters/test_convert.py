@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -148,9 +149,8 @@ def test_only_chosen_variants_are_scored_and_the_rest_of_the_set_is_left(bundle:
 
 def test_a_failure_leaves_nothing_behind(tmp_path: Path) -> None:
     out = tmp_path / "bundle"
-    with pytest.raises(ConvertError, match="stop"), _beside(out, replace=False) as beside:
-        (beside / "manifest.json").write_text("{}", encoding="utf-8")
-        raise ConvertError("stop")
+    with pytest.raises(OSError, match="nowhere"), _beside(out, replace=False) as beside:
+        shutil.copy("/nowhere", beside)
     assert list(tmp_path.iterdir()) == []
 
 
