@@ -11,7 +11,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -138,12 +138,21 @@ class Made:
     reason: str = ""
 
 
-def make_all(wanted: Network, work: Path, say: Callable[[str], None] = lambda _: None) -> Mapping[str, Made]:
-    """Every kind of file of one network, by its suffix; those that are kept from before are not made again."""
+KINDS = tuple(_MAKERS)
+
+
+def make_files(
+    wanted: Network, work: Path, kinds: Collection[str] = KINDS, say: Callable[[str], None] = lambda _: None
+) -> Mapping[str, Made]:
+    """Files of one network by their kind (the suffix of their name), with those that they are made from.
+
+    Those that are kept from before are not made again. One that cannot be made says why.
+    """
     folder = work / fingerprint()
     folder.mkdir(parents=True, exist_ok=True)
     made: dict[str, Made] = {}
-    for kind in _MAKERS:
+    needs = {_NEEDS[kind] for kind in kinds if kind in _NEEDS}
+    for kind in (kind for kind in KINDS if kind in kinds or kind in needs):
         needed = made.get(_NEEDS.get(kind, ""))
         if needed is not None and needed.path is None:
             made[kind] = Made(None, needed.reason)

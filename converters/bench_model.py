@@ -81,12 +81,12 @@ def model(
 
 
 def _prepare(networks: Sequence[tuple[str, int, int, int]], work: Path | None) -> None:
-    from converters.bench_graphs import Network, make_all
+    from converters.bench_graphs import Network, make_files
 
     if work is None:
         raise typer.BadParameter("--prepare needs --work FOLDER, where the files are to be kept")
     for one in networks:
-        for kind, made in make_all(Network(*one), work, note).items():
+        for kind, made in make_files(Network(*one), work, say=note).items():
             print(f"{Network(*one).name}{kind}: {made.reason or 'ready'}")
 
 
@@ -151,7 +151,7 @@ def measure(
     command: str,
 ) -> Result:
     """Measure each network (config, height, width, classes) in rounds of its own. Raises BenchError."""
-    from converters.bench_graphs import Network, make_all
+    from converters.bench_graphs import Network, make_files
 
     every_row = rows_of(tflite_python)
     if engines is not None:
@@ -159,7 +159,8 @@ def measure(
         if strange := sorted(set(engines) - known):
             raise BenchError(f"no engine {', '.join(strange)} in this benchmark; it has: {', '.join(sorted(known))}")
     wanted = [Network(*one) for one in networks]
-    made = {one: make_all(one, work, note) for one in wanted}
+    kinds = {row.file for row in every_row if engines is None or row.engine in engines}
+    made = {one: make_files(one, work, kinds, note) for one in wanted}
     machine, started = describe_machine(LIBRARIES), now_utc()
     tables, goals, details = [], [], {}
     for one in wanted:

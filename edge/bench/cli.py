@@ -19,9 +19,7 @@ from edge.bench.pipeline import pipeline_command
 from edge.bench.record import BenchError
 
 GROUP = "joulepath.bench"
-_HELP = (
-    "Measure this machine: model, pipeline, switch, journal, energy, idle. Results go to --record FOLDER when asked."
-)
+_HELP = "Measure this machine: model, pipeline, switch, journal, energy, sampling, idle."
 _RECORD = typer.Option(help="write NAME.json and NAME.md into this folder")
 _JSON = typer.Option("--json", help="print JSON")
 
@@ -35,6 +33,7 @@ def register(app: typer.Typer) -> None:
     bench.command("switch", help=_SWITCH)(switch)
     bench.command("journal", help=_JOURNAL)(journal)
     bench.command("energy", help=_ENERGY)(energy)
+    bench.command("sampling", help=_SAMPLING)(sampling)
     bench.command("idle", help=_IDLE)(idle_command)
     bench.command("all", help=_ALL)(every)
     app.add_typer(bench, name="bench")
@@ -63,6 +62,12 @@ _ENERGY = """Frame energies and their uncertainty against waveforms whose integr
 Example:
 
   joulepath bench energy --seconds 60
+"""
+_SAMPLING = """Processor time of reading three rails, by itself.
+
+Example:
+
+  joulepath bench sampling --seconds 10
 """
 _IDLE = """Processor time of a daemon that has nothing to do, and the time from its start to the first frame.
 
@@ -117,6 +122,18 @@ def energy(
     finish(measure_energy(seconds, seed, own_command()), record, as_json)
 
 
+def sampling(
+    seconds: Annotated[float, typer.Option(min=0.5, help="length of a run, s")] = 10.0,
+    runs: Annotated[int, typer.Option(min=1, help="runs at each rate")] = 3,
+    record: Annotated[Path | None, _RECORD] = None,
+    as_json: Annotated[bool, _JSON] = False,
+) -> None:
+    from edge.bench.goals import measure_sampling
+    from edge.bench.output import finish, own_command
+
+    finish(measure_sampling(seconds, runs, own_command()), record, as_json)
+
+
 def every(
     bundle: Annotated[Path | None, typer.Option(help="for switch and idle; the shipped one when absent")] = None,
     pipeline_bundle: Annotated[Path | None, typer.Option(help="for pipeline; `bundle` when absent")] = None,
@@ -129,6 +146,7 @@ def every(
     chosen = bundle or BUNDLE
     plan: dict[str, list[tuple[str, Path | None]]] = {
         "energy": [],
+        "sampling": [],
         "idle": [("--bundle", chosen)],
         "switch": [("--bundle", chosen)],
         "pipeline": [("--bundle", pipeline_bundle or chosen)],

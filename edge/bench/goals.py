@@ -1,4 +1,4 @@
-"""The journal's and the meter's own measurements as results, held against what they should reach."""
+"""The journal's, the meter's and the sampler's own measurements as results, held against what they should reach."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from edge.bench.interleave import Spread
 from edge.bench.machine import describe_machine
 from edge.bench.record import Goal, Result, Table, now_utc
 
 if TYPE_CHECKING:
     from edge.bench.energy import Score
     from edge.bench.journal import JournalBench
+    from edge.bench.sampling import Cost
 
 MB = 1e6
+SAMPLING_RATES_HZ = (50.0, 100.0)
 
 
 def measure_journal(frames: int, command: str) -> Result:
@@ -127,3 +130,47 @@ def _energy_goals(scores: Sequence[Score]) -> list[Goal]:
         Goal(f"frames whose error the uncertainty covers ({bare.name})", 100 * bare.coverage, 95, " %"),
         Goal(f"median uncertainty over median error ({wide.name})", wide.ratio, 3, "x", at_most=True),
     ]
+
+
+def measure_sampling(seconds: float, runs: int, command: str) -> Result:
+    """Sample three rails in real time at two rates in turn; the process does nothing else."""
+    from edge.bench.sampling import measure
+
+    machine, started = describe_machine(("numpy",)), now_utc()
+    costs = [measure(rate_hz, seconds) for _ in range(runs) for rate_hz in SAMPLING_RATES_HZ]
+    return Result(
+        name="sampling",
+        title="Sampling: what reading three rails costs",
+        command=command,
+        machine=machine,
+        started_utc=started,
+        method=(
+            f"The real sampler and meter on the files of three INA226 in a folder, {runs} runs of {seconds:g} s at "
+            "each rate, in turn; processor time of the whole process. Reading a real chip adds the time of its bus.",
+        ),
+        tables=(_sampling_table(costs),),
+        goals=(
+            Goal("three rails at 50 Hz, of one core, median", _median_percent(costs, 50.0), 1.5, " %", at_most=True),
+        ),
+        details={"runs": [asdict(cost) for cost in costs]},
+    )
+
+
+def _median_percent(costs: Sequence[Cost], rate_hz: float) -> float:
+    return Spread.of([100 * cost.core_share for cost in costs if cost.rate_hz == rate_hz]).median
+
+
+def _sampling_table(costs: Sequence[Cost]) -> Table:
+    rows = []
+    for rate_hz in SAMPLING_RATES_HZ:
+        found = [cost for cost in costs if cost.rate_hz == rate_hz]
+        rows.append(
+            (
+                rate_hz,
+                _median_percent(costs, rate_hz),
+                sum(cost.reads for cost in found),
+                sum(cost.missed for cost in found),
+                max(cost.longest_gap_ms for cost in found),
+            )
+        )
+    return Table("Three rails", ("Hz", "% of one core", "reads", "missed ticks", "longest gap ms"), tuple(rows))

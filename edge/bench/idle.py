@@ -99,8 +99,8 @@ def bench_idle(
 # -- at rest --------------------------------------------------------------------------------------------------
 
 
-def measure_idle(bundle: Path, folder: Path, seconds: float) -> Idle:
-    """Run an idle daemon for `seconds` after settling. Raises BenchError when it ends early or does not answer."""
+def measure_idle(bundle: Path, folder: Path, seconds: float, settle_s: float = SETTLE_S) -> Idle:
+    """Run an idle daemon for `seconds` after `settle_s`. Raises BenchError when it ends early or does not answer."""
     folder.mkdir(parents=True)
     process = subprocess.Popen(
         [sys.executable, "-m", "edge.bench.idle_daemon", str(bundle.resolve()), str(folder)],
@@ -113,7 +113,7 @@ def measure_idle(bundle: Path, folder: Path, seconds: float) -> Idle:
         assert process.stdout is not None
         if not process.stdout.readline():
             raise BenchError(f"the idle daemon did not start: {_last_line(process)}")
-        time.sleep(SETTLE_S)
+        time.sleep(settle_s)
         before, began_s = _cpu_by_process(process.pid), time.monotonic()
         time.sleep(seconds)
         after, ended_s = _cpu_by_process(process.pid), time.monotonic()

@@ -65,10 +65,6 @@ class Round:
     finish_ms: float
     gap_ms: float  # between the end of one inference and the start of the next
 
-    @property
-    def overhead(self) -> float:
-        return self.frame_ms / self.bare_ms - 1
-
 
 @dataclass(frozen=True)
 class Live:
