@@ -17,7 +17,6 @@ from typing import Any
 from boards.board import Board, Quantity
 from boards.detect import open_board
 from boards.sensor import BoardError, Method, Reading
-from boards.simulated import SimulatedBoard, power_table
 from edge.bundle import Variant, load_bundle
 from edge.cameras.supervise import Patience, SupervisedCamera
 from edge.cameras.synthetic import CLASSES as STREET_CLASSES
@@ -150,15 +149,12 @@ class Daemon:
             self._stack.callback(server.close)
 
     def _open_board(self) -> Board:
+        # What a variant draws on the simulated board follows its multiply-accumulates.
+        costs = {v.id: float(v.macs) for v in self.variants.values() if v.macs}
         try:
-            board = open_board(self.options.board, clock=self._clock)
+            return open_board(self.options.board, clock=self._clock, relative_cost=costs)
         except BoardError as error:
             raise UsageError(str(error)) from error
-        if isinstance(board, SimulatedBoard) and not board.settings.power_table:
-            # What a variant draws there follows its multiply-accumulates: cheaper ones draw less while they run.
-            costs = {v.id: float(v.macs) for v in self.variants.values() if v.macs}
-            board = SimulatedBoard(replace(board.settings, power_table=power_table(costs)), clock=self._clock)
-        return board
 
     def _best_guess(self) -> str:
         known = self._known_variants()
@@ -204,6 +200,7 @@ class Daemon:
         if channel is not None and rate_hz is not None:
             channel = replace(channel, period_s=1 / rate_hz)
         self.meter = None if channel is None else Meter.for_channel(channel)
+        self._energy_period_s = 0.0 if channel is None else channel.period_s
         self.method = Method.UNAVAILABLE if channel is None else channel.method
         self.sampler = Sampler(
             self.board,
@@ -230,7 +227,8 @@ class Daemon:
         )
         if self.options.pin is not None:
             self.steward.pin(self.options.pin)
-        self.ledger = Ledger(self.meter, self._row)
+        patience_ns = max(NS_PER_S, round(4 * self._energy_period_s * NS_PER_S))
+        self.ledger = Ledger(self.meter, self._row, patience_ns)
         self.pipeline = Pipeline(
             self.camera,
             self.pool,
