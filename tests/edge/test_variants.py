@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -219,31 +221,40 @@ def test_closed_pool_starts_nothing(open_pool: Callable[..., Pool]) -> None:
 
 
 @pytest.mark.skipif(not MODELS.is_dir(), reason=WHY_NO_MODELS)
-def test_loading_a_big_file_does_not_disturb_a_50_hz_thread(open_pool: Callable[..., Pool], tmp_path: Path) -> None:
-    """Loading in this process would hold the interpreter for as long as tensors are allocated; a worker does not.
+def test_loading_a_big_file_does_not_disturb_a_50_hz_thread(bundle: Bundle) -> None:
+    """Loading in this process would hold the interpreter while tensors are allocated: 56 to 159 ms were seen.
 
-    What a busy machine does to the thread anyway is measured first, without loading, and allowed for.
+    A busy machine delays the thread too. So the same is measured beside a process that only computes: a try in which
+    that alone makes a longer gap says nothing, and one good try is enough, since holding the interpreter spoils each.
     """
-    name = "deeplabv3_mnv2_pascal_quant.tflite"
-    file = MODELS / name
+    file = MODELS / "deeplabv3_mnv2_pascal_quant.tflite"
     spec = {"height": 513, "width": 513, "dtype": "uint8", "colour": "RGB"}
     big = variant("big", file, input=spec, output={"kind": "class_ids", "shape": (1, 513, 513), "dtype": "int64"})
-    manifest = load_bundle(write_bundle(tmp_path / "base")).manifest.model_copy(update={"variants": (big,)})
-    pool = open_pool(Bundle(MODELS, manifest, None, "d"))
-    idle = longest_gaps_ms(lambda: time.sleep(1.0))
+    manifest = bundle.manifest.model_copy(update={"variants": (big,)})
+    fair: list[float] = []
+    for _ in range(12):
+        with Pool(Bundle(MODELS, manifest, None, "d")) as pool:
 
-    def load() -> None:
-        pool.ensure("big")
-        until(lambda: pool.is_resident("big"))
-        time.sleep(0.2)
+            def load(pool: Pool = pool) -> None:
+                pool.ensure("big")
+                until(lambda: pool.is_resident("big"))
 
-    loading = longest_gaps_ms(load)
-    # The third longest of each: one hiccup of the machine is not ours.
-    assert loading[2] <= max(40.0, 2 * idle[2]), (loading[:5], idle[:5])
+            loading = longest_gap_ms(load)
+        if loading <= 40.0:
+            return
+        if longest_gap_ms(compute_elsewhere) <= 40.0:
+            fair.append(loading)
+        assert len(fair) < 5, f"longest gaps while loading, in ms: {fair}"
+    pytest.skip("this machine is too busy to tell: it delays a thread by more than 40 ms without us")
 
 
-def longest_gaps_ms(work: Callable[[], None]) -> list[float]:
-    """The gaps between the ticks of a 50 Hz thread while `work` runs here, longest first."""
+def compute_elsewhere() -> None:
+    spin = "import time\nend = time.monotonic() + 0.5\nwhile time.monotonic() < end: pass"
+    subprocess.run([sys.executable, "-c", spin], check=True)
+
+
+def longest_gap_ms(work: Callable[[], None]) -> float:
+    """The longest gap between the ticks of a 50 Hz thread while `work` runs here."""
     ticks: list[int] = []
     stop = threading.Event()
 
@@ -259,4 +270,4 @@ def longest_gaps_ms(work: Callable[[], None]) -> list[float]:
     work()
     stop.set()
     thread.join()
-    return sorted((np.diff(ticks) / 1e6).tolist(), reverse=True)
+    return float(np.diff(ticks).max() / 1e6)
