@@ -40,13 +40,13 @@ class Goal:
         return self.measured <= self.bound if self.at_most else self.measured >= self.bound
 
     def sentence(self) -> str:
-        """The goal in words, such as ``ratio: 2.41x (95 % 2.38-2.44x), goal at least 2.30x: reached``."""
+        """The goal in words, such as ``ratio: 2.41x (95 % 2.38 to 2.44x), goal at least 2.30x: reached``."""
         goal = f"goal {'at most' if self.at_most else 'at least'} {_number(self.bound)}{self.unit}"
         if self.measured is None:
             return f"{self.what}: not measured ({self.why_unknown or 'no reason given'}), {goal}"
         interval = ""
         if self.interval is not None:
-            interval = f" (95 % {_number(self.interval[0])}-{_number(self.interval[1])}{self.unit})"
+            interval = f" (95 % {_number(self.interval[0])} to {_number(self.interval[1])}{self.unit})"
         verdict = "reached" if self.met else "NOT reached"
         return f"{self.what}: {_number(self.measured)}{self.unit}{interval}, {goal}: {verdict}"
 

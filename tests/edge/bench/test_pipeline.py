@@ -58,3 +58,10 @@ def test_the_overhead_is_the_frames_time_over_the_models() -> None:
     assert [goal.measured for goal in goals] == [pytest.approx(4.0), pytest.approx(6.0)]
     assert [goal.met for goal in goals] == [True, False]
     assert goals[1].what.endswith("every core")
+
+
+def test_a_rate_is_that_of_all_frames_and_not_of_the_ends() -> None:
+    steady = [number * 100_000_000 for number in range(40)]
+    assert pipeline.rate_fps(steady) == pytest.approx(10.0)
+    late = [steady[0] + 80_000_000, *steady[1:]]
+    assert pipeline.rate_fps(late) == pytest.approx(10.0, rel=0.004)

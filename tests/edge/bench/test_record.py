@@ -31,7 +31,7 @@ RESULT = Result(
 def test_goals_say_what_was_measured_and_whether_it_is_enough() -> None:
     assert [goal.met for goal in RESULT.goals] == [True, False, None]
     assert [goal.sentence() for goal in RESULT.goals] == [
-        "ratio: 2.41x (95 % 2.38-2.44x), goal at least 2.30x: reached",
+        "ratio: 2.41x (95 % 2.38 to 2.44x), goal at least 2.30x: reached",
         "bytes: 80.00 bytes, goal at most 70 bytes: NOT reached",
         "other: not measured (no row b), goal at least 1.50x",
     ]
