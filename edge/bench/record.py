@@ -170,7 +170,7 @@ def _number(value: float) -> str:
     size = abs(value)
     if size >= 1000:
         return f"{value:,.0f}"
-    return f"{value:.1f}" if size >= 100 else f"{value:.2f}" if size >= 1 else f"{value:.3g}"
+    return f"{value:.1f}" if size >= 100 else f"{value:.2f}" if size >= 0.9995 else f"{value:.3g}"
 
 
 def _row(cells: Sequence[str]) -> str:
