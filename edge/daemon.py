@@ -160,6 +160,11 @@ class Daemon:
         known = self._known_variants()
         return max(known, key=lambda k: (k.accuracy or -1.0, k.macs or 0)).id
 
+    def _all_that_fit(self) -> tuple[str, ...]:
+        # More files than may be resident would push one another out: those load when they are wanted.
+        files = {v.file for v in self.variants.values()}
+        return tuple(self.variants) if len(files) <= self.options.config.engine.max_resident_files else ()
+
     def _known_variants(self) -> tuple[Known, ...]:
         profile = load_profile(self.bundle, threads=self.threads)
         measured = {} if profile is None else profile.latencies_ms
@@ -224,6 +229,7 @@ class Daemon:
             on_switch=self._switched,
             on_decision=self._decided,
             on_event=self._event,
+            prewarm=self._all_that_fit(),
         )
         if self.options.pin is not None:
             self.steward.pin(self.options.pin)

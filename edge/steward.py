@@ -22,6 +22,8 @@ class Residents(Protocol):
 
     def failure(self, variant_id: str) -> str | None: ...
 
+    def first_latency_ms(self, variant_id: str) -> float | None: ...
+
 
 @dataclass(frozen=True)
 class Known:
@@ -71,10 +73,12 @@ class Steward:
         on_switch: Callable[[Switch], None],
         on_decision: Callable[[Observation, Decision], None],
         on_event: Callable[[str, str, str], None],
+        prewarm: tuple[str, ...] = (),
     ) -> None:
         self._variants, self._pool, self._look = variants, pool, look
         self._base, self._period_ns = controller, period_ns
         self._on_switch, self._on_decision, self._on_event = on_switch, on_decision, on_event
+        self._prewarm = prewarm
         self._state = controller.initial()
         self._pin: str | None = None
         self._wanted: Decision | None = None
@@ -153,15 +157,23 @@ class Steward:
                 Candidate(
                     known.id,
                     accuracy=known.accuracy,
-                    latency_ms=self.latency.means.get(known.id),
+                    latency_ms=self._latency_ms(known.id),
                     macs=known.macs,
                     usable=failure is None,
                 )
             )
         return Observation(monotonic_ns=now_ns, running=self.active, candidates=tuple(candidates), **self._look())
 
+    def _latency_ms(self, variant_id: str) -> float | None:
+        mean = self.latency.means.get(variant_id)
+        return self._pool.first_latency_ms(variant_id) if mean is None else mean
+
     def _swap(self, decision: Decision, now_ns: int) -> None:
         before, self.active, self.reason = self.active, decision.variant, decision.reason
+        if before is None:
+            # The first frame is served: now the rest may load, so that later switches find them resident.
+            for variant_id in self._prewarm:
+                self._pool.ensure(variant_id)
         cost_us = (now_ns - self._wanted_since_ns) // 1000
         self._on_switch(Switch(now_ns, before, decision.variant, decision.reason, decision.numbers, cost_us))
 

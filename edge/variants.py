@@ -115,6 +115,12 @@ class Pool:
                 return trouble.reason
             return self._problems.get(variant_id)
 
+    def first_latency_ms(self, variant_id: str) -> float | None:
+        """One warm inference of a resident variant as its worker timed it while loading; None when not resident."""
+        with self._lock:
+            loaded = self._poll(self._variants[variant_id].file)
+            return None if loaded is None else loaded.warm_ms.get(variant_id)
+
     def resident(self) -> tuple[str, ...]:
         """The ids of all variants that may run now."""
         return tuple(variant_id for variant_id in self._variants if self.is_resident(variant_id))

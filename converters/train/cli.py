@@ -48,6 +48,7 @@ def train(
     freeze_batch_norm: Annotated[bool, typer.Option(help="keep the decoder's statistics: paths share them")] = False,
     save_every: Annotated[int, typer.Option(min=1, help="steps between two saved states")] = 250,
     validate_every: Annotated[int, typer.Option(min=1, help="steps between two validations")] = 500,
+    half: Annotated[bool, typer.Option("--half", help="write the weights as float16")] = False,
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 is every core")] = 0,
     seed: Annotated[int, typer.Option(help="of crops, paths and fresh weights")] = 0,
 ) -> None:
@@ -92,6 +93,7 @@ def train(
         freeze_batch_norm=freeze_batch_norm,
         seed=seed,
         save_every=save_every,
+        half=half,
         validate_every=validate_every,
         validation_size=None if validation_size is None else _size(validation_size),
         class_weights=class_weights_of([mask for _, mask in pairs], len(train_set.classes)),

@@ -49,6 +49,7 @@ class TrainSettings:
     validate_every: int = 1000
     validation_size: tuple[int, int] | None = None
     save_every: int = 500
+    half: bool = False
     class_weights: tuple[float, ...] | None = None
 
 
@@ -254,7 +255,10 @@ class Trainer:
         partial.replace(self._state_file)
         kept = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         self.model.load_state_dict(self.average)
-        self.model.save_pretrained(str(self.out))
+        weights = self.model.state_dict()
+        if self.settings.half:
+            weights = {k: v.half() if v.dtype.is_floating_point else v for k, v in weights.items()}
+        self.model.save_pretrained(str(self.out), state_dict=weights)
         self.model.load_state_dict(kept)
         record = {"settings": asdict(self.settings), "step": self.progress.step, "validation": self.progress.history}
         (self.out / "training.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

@@ -79,7 +79,8 @@ class LadderController:
         wanted = rungs[strictest.rung]
         numbers = _numbers(seen, wanted)
         emergency = any(d.emergency for d in demands)
-        present = next((c for c in rungs if c.id == state.variant), None)
+        # A variant that fell off the ladder (another is now better in every way) still keeps its dwell time.
+        present = next((c for c in seen.candidates if c.usable and c.id == state.variant), None)
         dwelt_s = (seen.monotonic_ns - state.since_ns) / NS_PER_S
         if present is not None and wanted.id != present.id and dwelt_s < self.limits.dwell_s and not emergency:
             waiting = f"stays for the dwell time ({dwelt_s:.1f} of {self.limits.dwell_s:g} s)"
@@ -163,31 +164,36 @@ def ladder_of(candidates: tuple[Candidate, ...]) -> list[Candidate]:
     """The usable, undominated candidates, most accurate first.
 
     A candidate is dominated when another one is at least as accurate and no slower. Where accuracies are unknown,
-    multiply-accumulates stand in for the order (more is better); where latencies are unknown they stand in for cost.
+    multiply-accumulates stand in for the order (more is better); an unknown latency is taken from them at the pace of
+    the candidates that have one.
     """
     usable = [c for c in candidates if c.usable]
+    paces = sorted(c.latency_ms / c.macs for c in usable if c.macs and c.latency_ms is not None)
+    pace = paces[len(paces) // 2] if paces else 1.0
+
+    def cost(c: Candidate) -> float:
+        if c.latency_ms is not None and math.isfinite(c.latency_ms):
+            return c.latency_ms
+        return float(c.macs or 0) * pace
+
     kept = []
     for c in usable:
         beaten = any(
             o is not c
             and _merit(o) >= _merit(c)
-            and _cost(o) <= _cost(c)
-            and (_merit(o), -_cost(o)) != (_merit(c), -_cost(c))
+            and cost(o) <= cost(c)
+            and (_merit(o), -cost(o)) != (_merit(c), -cost(c))
             for o in usable
         )
         if not beaten:
             kept.append(c)
-    return sorted(kept, key=lambda c: (-_merit(c), _cost(c), c.id))
+    return sorted(kept, key=lambda c: (-_merit(c), cost(c), c.id))
 
 
 def _merit(c: Candidate) -> float:
     if c.accuracy is not None and math.isfinite(c.accuracy):
         return c.accuracy
     return -1.0 / (1.0 + (c.macs or 0))  # below every known accuracy, and rising with size
-
-
-def _cost(c: Candidate) -> float:
-    return c.latency_ms if c.latency_ms is not None and math.isfinite(c.latency_ms) else float(c.macs or 0) * 1e-7
 
 
 def _walk(

@@ -46,12 +46,16 @@ class InferResult:
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a worker reports once: its library, how long loading took, and which variants may not serve, and why."""
+    """What a worker reports once: its library, how long loading took, which variants may not serve and why.
+
+    `warm_ms` is one warm inference of each variant: a first idea, no measurement.
+    """
 
     library: str
     version: str
     load_ms: float
     problems: dict[str, str]
+    warm_ms: dict[str, float]
 
 
 def input_shape(variant: Variant) -> tuple[int, int, int, int]:

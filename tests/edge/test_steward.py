@@ -26,6 +26,9 @@ class Shelf:
     def failure(self, variant_id: str) -> str | None:
         return self.broken.get(variant_id)
 
+    def first_latency_ms(self, variant_id: str) -> float | None:
+        return None
+
 
 class Desk:
     """A steward with its records."""

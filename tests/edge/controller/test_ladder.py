@@ -107,20 +107,25 @@ def test_no_usable_variant_is_an_error() -> None:
 
 sensor = st.one_of(st.none(), st.floats(allow_nan=True, allow_infinity=True))
 steps = st.lists(
-    st.tuples(st.floats(0.01, 3), sensor, sensor, sensor, st.booleans()), min_size=1, max_size=60
+    st.tuples(st.floats(0.01, 3), sensor, sensor, sensor, st.booleans(), st.permutations([80.0, 60.0, 40.0, 30.0])),
+    min_size=1,
+    max_size=60,
 )  # fmt: skip
 
 
 @given(steps, st.floats(0, 5))
 def test_whatever_the_sensors_say_the_choice_is_usable_and_dwells(
-    world: list[tuple[float, float | None, float | None, float | None, bool]], dwell_s: float
+    world: list[tuple[float, float | None, float | None, float | None, bool, list[float]]], dwell_s: float
 ) -> None:
     limits = Limits(dwell_s=dwell_s, max_power_w=5, deadline_ms=70)
     controller = LadderController(limits)
     state, now, last_switch, running = controller.initial(), 0.0, None, None
-    for dt, temperature, battery, power, throttled in world:
+    for dt, temperature, battery, power, throttled, latencies in world:
         now += dt
-        seen = see(now, temperature_c=temperature, battery=battery, power_w=power, throttled=throttled)
+        candidates = tuple(replace(c, latency_ms=ms) for c, ms in zip(FOUR, latencies, strict=True))
+        seen = see(
+            now, temperature_c=temperature, battery=battery, power_w=power, throttled=throttled, candidates=candidates
+        )
         state, decision = controller.decide(state, seen)
         assert decision.variant in {c.id for c in FOUR}
         if running is not None and decision.variant != running:
@@ -129,3 +134,10 @@ def test_whatever_the_sensors_say_the_choice_is_usable_and_dwells(
         elif running is None:
             last_switch = now
         running = decision.variant
+
+
+def test_unknown_latencies_are_guessed_at_the_pace_of_the_known_ones() -> None:
+    known = Candidate("full", accuracy=0.6, latency_ms=80, macs=800)
+    untried = Candidate("small", accuracy=0.5, macs=400)
+    slower = Candidate("odd", accuracy=0.5, macs=900)
+    assert [c.id for c in ladder_of((known, untried, slower))] == ["full", "small"]
