@@ -3,6 +3,8 @@ PYTHON ?= python3
 BOARD_ENV := .venv-board
 HOST_ENV := .venv-host
 SECONDS ?= 45
+DATA ?= $(or $(JOULEPATH_DATA),../shared/data)
+PRECISION ?= float16,int8
 
 .PHONY: help demo test test-board test-host test-slow check bench bundle clean
 
@@ -49,7 +51,11 @@ bench: $(HOST_ENV)/.stamp  ## what docs/bench holds, measured here
 	$(HOST_ENV)/bin/joulepath bench all --out docs/bench
 
 bundle: $(HOST_ENV)/.stamp  ## the demo bundle again from the checkpoint in the repository
-	$(HOST_ENV)/bin/python -m converters.demo_bundle
+	$(HOST_ENV)/bin/joulepath convert segformer --weights converters/checkpoints/segformer-b0-streets --size 288x384 \
+	  --out edge/demo/bundle --paths converters/checkpoints/demo-paths.json --precision $(PRECISION) --name streets --replace \
+	  --licence "research and non-commercial (CamVid, PASCAL VOC)" --notes "see edge/demo/MODEL_CARD.md" \
+	  --data "CamVid train, the synthetic street, PASCAL VOC 2012 (auxiliary)" \
+	  --calibration camvid:$(DATA)/camvid/train --dataset camvid:$(DATA)/camvid/val
 
 clean:          ## environments and results
 	rm -rf $(BOARD_ENV) $(HOST_ENV) demo
