@@ -92,7 +92,7 @@ def _make_checkpoint(wanted: Network, folder: Path, out: Path) -> None:
     save_file({name: np.ascontiguousarray(value) for name, value in weights.tensors.items()}, out / "model.safetensors")
 
 
-def _make_tflite(wanted: Network, out: Path, *, fold: bool) -> None:
+def make_tflite(wanted: Network, out: Path, *, fold: bool) -> None:
     from converters.litert import to_litert
 
     weights = wanted.weights()
@@ -118,8 +118,8 @@ def _make_onnx(wanted: Network, folder: Path, out: Path, form: str) -> None:
 
 _MAKERS: dict[str, Callable[[Network, Path, Path], None]] = {
     "-hf": _make_checkpoint,
-    "-stock.tflite": lambda wanted, folder, out: _make_tflite(wanted, out, fold=False),
-    "-folded.tflite": lambda wanted, folder, out: _make_tflite(wanted, out, fold=True),
+    "-stock.tflite": lambda wanted, folder, out: make_tflite(wanted, out, fold=False),
+    "-folded.tflite": lambda wanted, folder, out: make_tflite(wanted, out, fold=True),
     "-int8.tflite": _make_int8,
     "-stock.onnx": lambda wanted, folder, out: _make_onnx(wanted, folder, out, "stock"),
     "-folded.onnx": lambda wanted, folder, out: _make_onnx(wanted, folder, out, "folded"),
