@@ -83,12 +83,14 @@ def recolour(image: npt.NDArray[np.uint8], rng: np.random.Generator) -> Image:
     if rng.random() < 0.15:
         noise = rng.normal(0, rng.uniform(2, 12), out.shape[:2]).astype(np.float32)
         out = np.clip(out.astype(np.float32) + noise[..., None], 0, 255).astype(np.uint8)
-    return out.astype(np.uint8, copy=False)
+    recoloured: Image = out.astype(np.uint8, copy=False)
+    return recoloured
 
 
 def resize(image: Image, size: tuple[int, int]) -> Image:
     """The image stretched to (height, width)."""
-    return cv2.resize(image, (size[1], size[0]), interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
+    resized: Image = cv2.resize(image, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
+    return resized
 
 
 def mix_classes(crops: list[tuple[Image, Mask]], chance: float, rng: np.random.Generator) -> list[tuple[Image, Mask]]:

@@ -296,7 +296,6 @@ def class_weights_of(masks: Sequence[Mask], classes: int, power: float = 0.4) ->
     return tuple(float(v) for v in raw / (raw * frequency).sum())
 
 
-@torch.inference_mode()
 def evaluate_model(
     model: Any,
     pairs: Sequence[tuple[Image, Mask]],
@@ -315,7 +314,7 @@ def evaluate_model(
         if size is not None:
             image = resize(image, size)
         pixels = normalise(torch.from_numpy(np.ascontiguousarray(image[None])).to(device))
-        with torch.autocast(device.type, dtype=torch.bfloat16):
+        with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16):
             logits = logits_of(model, pixels, path)
         logits = F.interpolate(logits.float(), size=mask.shape, mode="bilinear", align_corners=False)
         answer = logits.argmax(1)[0].cpu().numpy()

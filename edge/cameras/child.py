@@ -33,7 +33,7 @@ from edge.cameras.wire import (
 _PR_SET_PDEATHSIG = 1
 
 
-class ParentGone(Exception):  # noqa: N818 (an end, not a fault)
+class ParentGone(Exception):
     """Nobody reads our frames any more."""
 
 

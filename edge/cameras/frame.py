@@ -24,7 +24,7 @@ class SourceSyntaxError(CameraError, UsageError):
     """A `--camera` text that names no source."""
 
 
-class EndOfStream(Exception):  # noqa: N818 (not a fault: a file was handed over to its last frame)
+class EndOfStream(Exception):
     """The source has no more frames; the message says how many there were when that is worth a word."""
 
 

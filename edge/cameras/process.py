@@ -37,7 +37,7 @@ from edge.cameras.wire import (
 DEFAULT_SLOTS = 8
 
 
-class CameraLost(CameraError):  # noqa: N818 (as SensorLost)
+class CameraLost(CameraError):
     """The capture process died without a word: worth starting again."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import time
 from pathlib import Path
@@ -72,7 +73,7 @@ def gap_while_loading(bundle: Path, journal: Path) -> tuple[int, int]:
         time.sleep(0.2)
         daemon.stop()
         running.join()
-    gaps = list(zip(times, times[1:], strict=False))
+    gaps = list(itertools.pairwise(times))
     quiet = max(b - a for a, b in gaps if times[0] + 10**9 < a and b < asked_ns)
     loading = max(b - a for a, b in gaps if b >= asked_ns and a <= resident_ns)
     return quiet, loading
