@@ -47,14 +47,27 @@ class WriterLock:
             self._descriptor = None
 
 
-def is_damage(error: sqlite3.Error) -> bool:
+def is_damage(error: sqlite3.Error, path: Path) -> bool:
     """Whether SQLite says that the file itself is wrong, as against a disk that refuses."""
+    words = str(error)
+    if "unsupported file format" in words or ("readonly" in words and _has_a_foreign_version(path)):
+        return True
     code = getattr(error, "sqlite_errorcode", None)  # from Python 3.11 on
     if code is not None:
         return code & 0xFF in (_CORRUPT, _NOT_A_DATABASE)
     if isinstance(error, sqlite3.OperationalError):
         return "malformed" in str(error)
     return any(words in str(error) for words in ("malformed", "not a database", "schema version"))
+
+
+def _has_a_foreign_version(path: Path) -> bool:
+    # A damaged version byte makes SQLite call a file read-only that is not (file format, sections 1.3.3 and 1.3.4).
+    try:
+        with path.open("rb") as opened:
+            versions = opened.read(20)[18:20]
+    except OSError:
+        return False
+    return any(version not in (1, 2) for version in versions)
 
 
 def set_aside(path: Path) -> Path:

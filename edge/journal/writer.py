@@ -392,7 +392,7 @@ class Journal:
             try:
                 self._commit()
             except sqlite3.Error as error:
-                if not is_damage(error):
+                if not is_damage(error, self.path):
                     raise
                 self._replace_damaged(str(error))
                 self._commit()
@@ -462,7 +462,7 @@ class Journal:
         try:
             self._known = self._attach().known.copy()
         except sqlite3.Error as error:
-            if not is_damage(error):
+            if not is_damage(error, self.path):
                 self._read_what_can_be_read(str(error))
                 return
             self._known = salvage(self.path) or Known()

@@ -81,6 +81,20 @@ def test_a_damaged_journal_never_stops_a_start(tmp_path_factory: pytest.TempPath
         assert stored == (2,)
 
 
+@pytest.mark.parametrize(("at", "value"), [(18, 3), (18, 255), (19, 3), (44, 9), (47, 48), (24, 7), (96, 1)])
+def test_a_damaged_header_is_no_full_disk(tmp_path: Path, at: int, value: int) -> None:
+    """SQLite calls some of these files read-only or of an unsupported format, not damaged."""
+    path = tmp_path / "j.db"
+    _journal_of(path, 20)
+    content = bytearray(path.read_bytes())
+    content[at] = value
+    path.write_bytes(content)
+    with open_journal(path) as journal:
+        journal.start_run("b", "b")
+        journal.append_frames(frames(2))
+        assert journal.flush(), journal.blocked
+
+
 def test_damage_deep_in_the_file_is_found_at_the_start(tmp_path: Path) -> None:
     path = tmp_path / "j.db"
     _journal_of(path, 5000)
