@@ -153,7 +153,7 @@ def describe(summary: Summary) -> str:
         f"{summary.frames} frames in {summary.seconds:.1f} s, {summary.skipped} skipped at the camera",
         energy,
         f"{summary.switches} switches",
-        f"journal: {summary.journal} (joulepath journal summary {summary.journal})",
+        f"journal: {summary.journal} (joulepath journal summary --journal {summary.journal})",
     ]
     if summary.first_frame_s is not None:
         lines.insert(1, f"first frame after {summary.first_frame_s:.2f} s")
