@@ -61,7 +61,7 @@ class Run:
         return self.process.returncode, out, err, time.monotonic() - began
 
     def events(self) -> list[tuple[str, str]]:
-        with sqlite3.connect(self.journal) as connection:
+        with contextlib.closing(sqlite3.connect(self.journal)) as connection:
             return connection.execute("select kind, message from event order by rowid").fetchall()
 
 
@@ -177,7 +177,7 @@ def test_kill_9_loses_at_most_the_commit_interval_and_the_journal_opens_clean(
     run.end(signal.SIGKILL)
     _, alive = psutil.wait_procs(children, timeout=10)
     assert not alive  # the parent-death signal takes camera and engine along
-    with sqlite3.connect(run.journal) as connection:
+    with contextlib.closing(sqlite3.connect(run.journal)) as connection:
         assert connection.execute("pragma integrity_check").fetchone() == ("ok",)
     with JournalReader(run.journal) as reader:
         rows = list(reader.frames())
