@@ -50,7 +50,7 @@ class Ledger:
         self._meter, self._emit, self._patience_ns = meter, emit, patience_ns
         self._starts: deque[int] = deque()  # starts of windows after the oldest unwritten one
         self._served: deque[Served] = deque()
-        self._lock = Lock()
+        self._lock, self._settling = Lock(), Lock()
         self._last_start_ns: int | None = None
 
     def window_started(self, start_ns: int) -> None:
@@ -67,8 +67,9 @@ class Ledger:
 
     def settle(self, now_ns: int) -> None:
         """Write every row whose window is closed and whose energy is known, or was waited for long enough."""
-        while (item := self._take(now_ns)) is not None:
-            self._emit(self._row(*item))
+        with self._settling:  # whoever settles, rows leave in order
+            while (item := self._take(now_ns)) is not None:
+                self._emit(self._row(*item))
 
     def close(self, end_ns: int) -> None:
         """End the last window at `end_ns` and write all that is left."""

@@ -221,10 +221,10 @@ class Pipeline:
     def _infer_loop(self, frames: int | None) -> None:
         served = 0
         while not self._stop.is_set() and (frames is None or served < frames):
-            self.ledger.settle(self._clock())
             try:
                 prepared = self._prepared.get(timeout=0.05)
             except queue.Empty:
+                self.ledger.settle(self._clock())
                 if self._ended.is_set() and self._prepared.empty():
                     return
                 continue
@@ -234,6 +234,7 @@ class Pipeline:
     def _finish_loop(self) -> None:
         while (item := self._inferred.get()) is not None:
             self._finish(item)
+            self.ledger.settle(self._clock())  # here, where no inference waits for it
 
     # -- prepare ----------------------------------------------------------------------------------------------
 
