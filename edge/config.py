@@ -39,7 +39,6 @@ class SamplerConfig(Section):
     power_rate_hz: float | None = Field(
         None, gt=0, le=1000, description="rate of the energy channel, Hz; board's own by default"
     )
-    raw: bool = Field(False, description="keep raw samples in the journal's ring")
 
 
 class ControllerConfig(Section):
@@ -79,7 +78,12 @@ class JournalConfig(Section):
     """What is recorded."""
 
     commit_interval_s: float = Field(30.0, gt=0, le=3600, description="a power cut loses at most this much, s")
-    max_bytes: int = Field(2_000_000_000, ge=1_000_000, description="size kept on disk, oldest rows go first, bytes")
+    max_bytes: int = Field(
+        512 * 1024 * 1024, ge=1_000_000, description="size kept on disk, oldest rows go first, bytes"
+    )
+    raw_samples: int = Field(
+        0, ge=0, description="raw samples kept in a ring beside the means of each second; 0 is none"
+    )
 
 
 class Config(Section):

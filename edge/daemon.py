@@ -103,6 +103,7 @@ class Daemon:
         self._run_id = 0
         self._energy_uj = 0
         self._energy_known = False
+        self._emergency = False
         self._last_decision: str | None = None
         self._last_decision_ns = 0
 
@@ -179,7 +180,11 @@ class Daemon:
         self.options.journal.parent.mkdir(parents=True, exist_ok=True)
         self.journal = Journal.open(
             self.options.journal,
-            JournalSettings(commit_interval_s=config.commit_interval_s, max_bytes=config.max_bytes),
+            JournalSettings(
+                commit_interval_s=config.commit_interval_s,
+                max_bytes=config.max_bytes,
+                raw_ring_rows=config.raw_samples,
+            ),
             monotonic_ns=self._clock,
             on_event=lambda level, kind, message: self._note(level.name.lower(), message),
         )
@@ -373,6 +378,9 @@ class Daemon:
         self._note("switch", f"{switch.before or 'start'} -> {switch.after}: {switch.reason}")
 
     def _decided(self, seen: Observation, decision: Decision) -> None:
+        if decision.emergency and not self._emergency:
+            self._event("critical", "emergency", decision.reason)  # critical events are committed at once
+        self._emergency = decision.emergency
         # Four decisions a second would be a hundred megabytes a day: kept are changes, and one in ten seconds.
         due = seen.monotonic_ns - self._last_decision_ns >= DECISION_RECORD_NS
         if not due and decision.variant == self._last_decision:

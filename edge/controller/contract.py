@@ -31,7 +31,6 @@ class Observation:
     temperature_c: float | None = None
     power_w: float | None = None
     throttled: bool | None = None
-    frame_interval_ms: float | None = None  # what the camera asks for
     fps: float | None = None
 
 

@@ -154,6 +154,7 @@ def test_sighup_reads_the_configuration_again_and_keeps_it_when_it_is_broken(
     while time.monotonic() < deadline and "kept as it was" not in str(_live_events(run)):
         time.sleep(0.2)
     run.end()
+    assert "emergency" in [kind for kind, _ in run.events()]
     told = [message for kind, message in run.events() if kind == "reload"]
     assert told[0] == "configuration read again"
     assert "configuration kept as it was" in told[1]
