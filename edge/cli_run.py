@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -60,6 +59,7 @@ def run(
     from edge.config import load_config
     from edge.control import default_socket
     from edge.daemon import RunOptions
+    from edge.journal.place import default_journal
 
     settings = load_config(config)
     options = RunOptions(
@@ -82,17 +82,6 @@ def _needed(value: Any, option: str, key: str) -> Any:
     if value is None:
         raise UsageError(f"{option} is missing; give it, or set {key!r} in the configuration")
     return value
-
-
-def default_journal() -> Path:
-    """``$STATE_DIRECTORY`` (systemd), ``/var/lib/joulepath`` where it may be written, else the user's state folder."""
-    given = os.environ.get("STATE_DIRECTORY")
-    if given:
-        return Path(given.split(":")[0]) / "journal.db"
-    system = Path("/var/lib/joulepath")
-    if os.access(system, os.W_OK):
-        return system / "journal.db"
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "joulepath" / "journal.db"
 
 
 def serve(

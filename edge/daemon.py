@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -126,10 +125,9 @@ class Daemon:
         if options.pin is not None and options.pin not in self.variants:
             raise UsageError(f"variant {options.pin!r} is not in the bundle; it has: {', '.join(self.variants)}")
         self.task = open_task(self.bundle.manifest)
-        self.threads = (config.engine.threads if options.threads is None else options.threads) or every_core()
         self.pool = Pool(
             self.bundle,
-            threads=self.threads,
+            threads=config.engine.threads if options.threads is None else options.threads,
             library=options.library or config.engine.library,
             max_resident_files=config.engine.max_resident_files,
             slots=Pipeline.SLOTS,
@@ -167,7 +165,7 @@ class Daemon:
         return tuple(self.variants) if len(files) <= self.options.config.engine.max_resident_files else ()
 
     def _known_variants(self) -> tuple[Known, ...]:
-        profile = load_profile(self.bundle, threads=self.threads)
+        profile = load_profile(self.bundle, threads=self.pool.threads)
         measured = {} if profile is None else profile.latencies_ms
         known = []
         for variant in self.bundle.manifest.variants:
@@ -470,11 +468,6 @@ class _Quality:
 
     def close(self) -> None:
         return None
-
-
-def every_core() -> int:
-    """The cores this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def _flag(value: float | None) -> bool | None:

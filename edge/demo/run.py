@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -56,7 +55,7 @@ def demo(
     print("synthetic street, simulated board: every joule below is modelled. Ctrl-C ends it early.", flush=True)
     overlay = out / "overlay.mp4" if _has("av") else None
     summary = serve(options, overlay=overlay, seconds=seconds)
-    print(describe(replace(summary)))
+    print(describe(summary))
     _report(out)
 
 

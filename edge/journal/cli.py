@@ -12,24 +12,24 @@ from rich.console import Console
 
 from edge.errors import UsageError
 from edge.journal.export import SOURCES, Format, export
+from edge.journal.place import default_journal
 from edge.journal.reader import JournalReader
 from edge.journal.snapshot import copy_journal
 from edge.journal.summary import LABELS, summarise
 from edge.journal.tables import render
 
-DEFAULT_JOURNAL = Path("/var/lib/joulepath/journal.db")
-
 journal_app = typer.Typer(help="Read, report and export the journal.", no_args_is_help=True)
 
 JournalOption = Annotated[
-    Path, typer.Option("--journal", "-j", envvar="JOULEPATH_JOURNAL", help="The journal to read.", show_default=True)
+    Path | None,
+    typer.Option("--journal", "-j", envvar="JOULEPATH_JOURNAL", help="The journal to read; the one that run writes."),
 ]
 RunOption = Annotated[int | None, typer.Option("--run", help="This run only, by its number.")]
 
 
 @journal_app.command()
 def summary(
-    journal: JournalOption = DEFAULT_JOURNAL,
+    journal: JournalOption = None,
     run: RunOption = None,
     last: Annotated[bool, typer.Option("--last", help="The last run (the default).")] = False,
     every: Annotated[bool, typer.Option("--all", help="Every run.")] = False,
@@ -38,7 +38,7 @@ def summary(
     """Frames, joules, latencies, switches and events of a run."""
     if (run is not None) + last + every > 1:
         raise UsageError("--run, --last and --all exclude each other: pass one of them")
-    with JournalReader(journal) as reader:
+    with JournalReader(journal or default_journal()) as reader:
         runs = reader.runs() if every else [reader.run(run)]
         summaries = [summarise(reader, row) for row in runs]
         totals = {LABELS[method]: energy / 1e6 for method, energy in reader.total_energy_uj().items()}
@@ -56,13 +56,13 @@ def summary(
 @journal_app.command()
 def report(
     out: Annotated[Path, typer.Option("--out", "-o", help="The page to write.")] = Path("report.html"),
-    journal: JournalOption = DEFAULT_JOURNAL,
+    journal: JournalOption = None,
     run: RunOption = None,
 ) -> None:
     """One HTML page with plots of a run, the last one by default (needs the extra [report])."""
     from edge.report import write_report
 
-    size = write_report(journal, out, run_id=run)
+    size = write_report(journal or default_journal(), out, run_id=run)
     typer.echo(f"{out}: {size / 1e6:.1f} MB")
 
 
@@ -71,11 +71,11 @@ def export_table(
     form: Annotated[Format, typer.Option("--format", "-f", help="What to write.")],
     table: Annotated[str, typer.Option("--table", "-t", help=f"One of {', '.join(SOURCES)}.")] = "frame",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The file to write; standard output if none.")] = None,
-    journal: JournalOption = DEFAULT_JOURNAL,
+    journal: JournalOption = None,
     run: RunOption = None,
 ) -> None:
     """Stream a table out as Parquet (needs the extra [parquet]), CSV or JSON Lines."""
-    with JournalReader(journal) as reader:
+    with JournalReader(journal or default_journal()) as reader:
         if run is not None:
             reader.run(run)
         rows = export(reader, table, form, out, run)
@@ -86,9 +86,9 @@ def export_table(
 @journal_app.command()
 def copy(
     out: Annotated[Path, typer.Argument(help="Where the copy goes.")],
-    journal: JournalOption = DEFAULT_JOURNAL,
+    journal: JournalOption = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file of that name.")] = False,
 ) -> None:
     """Make a consistent copy of a journal, also while it is written."""
-    size = copy_journal(journal, out, overwrite=force)
+    size = copy_journal(journal or default_journal(), out, overwrite=force)
     typer.echo(f"{out}: {size / 1e6:.1f} MB")

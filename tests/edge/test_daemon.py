@@ -254,3 +254,19 @@ def test_a_bundle_that_was_tampered_with_is_refused(start: Callable[..., Run], t
     assert run.process.returncode == 1
     assert "sha256" in err
     assert "Traceback" not in err
+
+
+def test_what_run_writes_is_what_summary_reads_when_nobody_names_a_journal(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "bundle", STREET)
+    environment = {k: v for k, v in os.environ.items() if k != "JOULEPATH_JOURNAL"}
+    environment["STATE_DIRECTORY"] = str(tmp_path)
+
+    def run(*arguments: str) -> str:
+        done = subprocess.run([*MAIN, *arguments], capture_output=True, text=True, timeout=60, env=environment)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    socket = str(tmp_path / "s.sock")
+    run("run", "--bundle", str(bundle), "--camera", "synthetic:48x64@0", "--board", "simulated", "--frames", "7",
+        "--socket", socket, "--quiet")  # fmt: skip
+    assert "7 frames" in run("journal", "summary")
