@@ -21,8 +21,25 @@ class Quantity(str, Enum):
 
 
 @dataclass(frozen=True)
+class Alarm:
+    """What a FLAG channel means when it rises to 1 and falls to 0; each becomes an event of `kind` in the journal.
+
+    `level` is info, warning or critical; critical events are on the disk at once.
+    """
+
+    level: str
+    kind: str
+    raised: str
+    cleared: str
+
+
+@dataclass(frozen=True)
 class Channel:
-    """One sampled line of a board. `name` is unique on the board, e.g. ``VDD_IN``, ``cpu-thermal``, ``battery``."""
+    """One sampled line of a board. `name` is unique on the board, e.g. ``VDD_IN``, ``cpu-thermal``, ``battery``.
+
+    `relative_error` is the share by which the values as a whole may be off (95 %), as a calibration found it or a
+    chip's data sheet has it: it does not average out, so it is added to every energy's uncertainty. 0 where nobody knows it.
+    """
 
     name: str
     quantity: Quantity
@@ -31,6 +48,8 @@ class Channel:
     method: Method = Method.MEASURED
     path: str = ""  # where it is read from, for people
     resolution: float = 0.0  # smallest step of the value, in its unit, as the registers have it; 0 = unknown
+    alarm: Alarm | None = None
+    relative_error: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -60,7 +79,7 @@ class Board(Protocol):
 
     Well-known names that the controller looks for: the first TEMPERATURE channel in order is *the* temperature,
     ``battery`` (RATIO) the state of charge, ``battery_energy_j`` where the remaining energy is known,
-    ``throttled`` and ``mains`` (FLAG), ``load`` (RATIO).
+    ``throttled``, ``undervoltage`` and ``mains`` (FLAG), ``load`` (RATIO).
     """
 
     @property

@@ -1,48 +1,89 @@
-"""From a word on the command line to a board: `simulated`, `simulated:preset=demo,seed=3`, `linux:total=VDD_IN`."""
+"""From a word on the command line to a board: `auto`, `linux:total=VDD_IN`, `simulated:preset=demo,seed=3`."""
 
 from __future__ import annotations
 
 import difflib
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from boards.board import Board
-from boards.linux import LinuxBoard
+from boards.jetson import is_jetson, open_jetson
+from boards.linux import open_linux
+from boards.raspberry_pi import is_raspberry_pi, open_raspberry_pi
+from boards.replay import open_replay
+from boards.roots import Roots
 from boards.sensor import BoardError
 from boards.simulated import PRESETS, Settings, SimulatedBoard, power_table
 from boards.sysfs import Clock
 
-SYS_ROOT = Path("/sys")
+
+@dataclass(frozen=True)
+class _Place:
+    """What a board is opened with besides its own options."""
+
+    roots: Roots
+    clock: Clock
+    relative_cost: Mapping[str, float] = field(default_factory=dict)
 
 
 def open_board(
-    spec: str,
+    spec: str = "auto",
     *,
-    sys_root: Path = SYS_ROOT,
+    roots: Roots | None = None,
     clock: Clock = time.monotonic_ns,
     relative_cost: Mapping[str, float] | None = None,
 ) -> Board:
     """The board that `spec` names: a kind, and after a colon its options as key=value, separated by commas.
 
-    `relative_cost` by variant id (MACs, say) gives the simulated board a power for each variant; real boards need none.
-    Raises BoardError, listing what is known, for an unknown kind, option or value.
+    `auto` looks which board this is. `relative_cost` by variant id (MACs, say) gives the simulated board a power for
+    each variant; real boards need none. Raises BoardError, listing what is known, for an unknown kind, option or value.
     """
     kind, _, rest = spec.partition(":")
+    place = _Place(roots or Roots(), clock, relative_cost or {})
+    if kind == "auto":
+        kind = board_kind(place.roots)
     maker = _KINDS.get(kind)
     if maker is None:
-        raise BoardError(f"unknown board {kind!r}{_nearest(kind, _KINDS)}; known: {', '.join(_KINDS)}")
-    return maker(_options(spec, rest), sys_root, clock, relative_cost or {})
+        raise BoardError(f"unknown board {kind!r}{_nearest(kind, _KINDS)}; known: auto, {', '.join(_KINDS)}")
+    return maker(_options(spec, rest), place)
 
 
-def _linux(options: dict[str, str], sys_root: Path, clock: Clock, relative_cost: Mapping[str, float]) -> Board:
+def board_kind(roots: Roots) -> str:
+    """Which kind of board this machine is: `jetson`, `raspberry-pi`, or `linux` for any other."""
+    if is_jetson(roots):
+        return "jetson"
+    return "raspberry-pi" if is_raspberry_pi(roots) else "linux"
+
+
+def _linux(options: dict[str, str], place: _Place) -> Board:
     _refuse_unknown("linux", options, ("total",))
-    return LinuxBoard(sys_root, clock=clock, total=options.get("total"))
+    return open_linux(place.roots, clock=place.clock, total=options.get("total"))
 
 
-def _simulated(options: dict[str, str], sys_root: Path, clock: Clock, relative_cost: Mapping[str, float]) -> Board:
+def _jetson(options: dict[str, str], place: _Place) -> Board:
+    _refuse_unknown("jetson", options, ("total", "jtop"))
+    jtop = _yes_or_no("jetson", "jtop", options["jtop"]) if "jtop" in options else None
+    return open_jetson(place.roots, clock=place.clock, total=options.get("total"), jtop=jtop)
+
+
+def _raspberry_pi(options: dict[str, str], place: _Place) -> Board:
+    _refuse_unknown("raspberry-pi", options, ("total",))
+    return open_raspberry_pi(place.roots, clock=place.clock, total=options.get("total"))
+
+
+def _replay(options: dict[str, str], place: _Place) -> Board:
+    _refuse_unknown("replay", options, ("file", "speed", "loop"))
+    if "file" not in options:
+        raise BoardError("board 'replay' needs file=PATH: spl.txt of MLPerf, tegrastats output, or a CSV")
+    speed = _value("replay", "speed", options.get("speed", "1"))
+    loop = _yes_or_no("replay", "loop", options.get("loop", "no"))
+    return open_replay(Path(options["file"]), clock=place.clock, speed=float(speed), loop=loop)
+
+
+def _simulated(options: dict[str, str], place: _Place) -> Board:
     _refuse_unknown("simulated", options, ("preset", "ambient_c", *_PLAIN_FIELDS))
     name = options.pop("preset", "plain")
     preset = PRESETS.get(name)
@@ -50,16 +91,22 @@ def _simulated(options: dict[str, str], sys_root: Path, clock: Clock, relative_c
         raise BoardError(
             f"unknown preset {name!r} of the simulated board{_nearest(name, PRESETS)}; known: {', '.join(PRESETS)}"
         )
-    changes: dict[str, Any] = {key: _value(key, text) for key, text in options.items()}
+    changes: dict[str, Any] = {key: _value("simulated", key, text) for key, text in options.items()}
     if "ambient_c" in changes:
         changes["ambient"] = ((0.0, changes.pop("ambient_c")),)
     settings = replace(preset, **changes)
-    table = power_table(relative_cost, settings.idle_w, settings.busy_w)
-    return SimulatedBoard(replace(settings, power_table=table), clock=clock)
+    table = power_table(place.relative_cost, settings.idle_w, settings.busy_w)
+    return SimulatedBoard(replace(settings, power_table=table), clock=place.clock)
 
 
-_Maker = Callable[[dict[str, str], Path, Clock, Mapping[str, float]], Board]
-_KINDS: dict[str, _Maker] = {"simulated": _simulated, "linux": _linux}
+_Maker = Callable[[dict[str, str], _Place], Board]
+_KINDS: dict[str, _Maker] = {
+    "jetson": _jetson,
+    "raspberry-pi": _raspberry_pi,
+    "linux": _linux,
+    "simulated": _simulated,
+    "replay": _replay,
+}
 # Fields of the simulated board that one number (or yes/no) sets.
 _PLAIN_FIELDS = tuple(name for name in Settings.__dataclass_fields__ if name not in {"power_table", "ambient"})
 
@@ -82,18 +129,22 @@ def _refuse_unknown(kind: str, options: dict[str, str], known: tuple[str, ...]) 
             raise BoardError(f"board {kind!r} has no option {key!r}{_nearest(key, known)}; known: {', '.join(known)}")
 
 
-def _value(key: str, text: str) -> float | int | bool:
+def _yes_or_no(kind: str, key: str, text: str) -> bool:
+    if text not in {"yes", "no"}:
+        raise BoardError(f"{kind} board: {key} must be yes or no, not {text!r}")
+    return text == "yes"
+
+
+def _value(kind: str, key: str, text: str) -> float | int | bool:
+    if key == "on_mains":
+        return _yes_or_no(kind, key, text)
     try:
-        if key == "on_mains":
-            return {"yes": True, "no": False}[text]
-        if key == "seed":
-            return int(text)
-        value = float(text)
-    except (ValueError, KeyError):
-        wanted = {"on_mains": "yes or no", "seed": "a whole number"}.get(key, "a number")
-        raise BoardError(f"simulated board: {key} must be {wanted}, not {text!r}") from None
+        value = int(text) if key == "seed" else float(text)
+    except ValueError:
+        wanted = "a whole number" if key == "seed" else "a number"
+        raise BoardError(f"{kind} board: {key} must be {wanted}, not {text!r}") from None
     if value != value or value in (float("inf"), float("-inf")):
-        raise BoardError(f"simulated board: {key} must be finite, not {text!r}")
+        raise BoardError(f"{kind} board: {key} must be finite, not {text!r}")
     return value
 
 

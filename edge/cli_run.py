@@ -43,7 +43,10 @@ def register(app: typer.Typer) -> None:
 def run(
     bundle: Annotated[Path | None, typer.Option(help="bundle directory")] = None,
     camera: Annotated[str | None, typer.Option(help="synthetic, a video file, an image folder, or /dev/videoN")] = None,
-    board: Annotated[str | None, typer.Option(help="linux or simulated[:key=value,...]")] = None,
+    board: Annotated[
+        str | None,
+        typer.Option(help="auto, jetson, raspberry-pi, linux, replay or simulated[:key=value,...]"),
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file; /etc/joulepath/config.toml where it exists")] = None,
     journal: Annotated[Path | None, typer.Option(help="journal database, made when absent")] = None,
     frames: Annotated[int | None, typer.Option(min=1, help="stop after so many frames")] = None,
@@ -65,7 +68,7 @@ def run(
     options = RunOptions(
         bundle=_needed(bundle or settings.bundle, "--bundle", "bundle"),
         camera=str(_needed(camera or settings.camera, "--camera", "camera")),
-        board=board or settings.board or "linux",
+        board=board or settings.board or "auto",
         journal=journal or settings.journal_file or default_journal(),
         config=settings,
         reload=lambda: load_config(config),

@@ -12,8 +12,10 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from boards.assembly import SensorBoard
 from boards.board import Activity, BoardInfo, Channel, Quantity
-from boards.linux import LinuxBoard
+from boards.linux import open_linux
+from boards.roots import Roots
 
 RATE_HZ = 50.0
 LABELS = ("VDD_IN", "VDD_CPU_GPU_CV", "VDD_SOC")
@@ -24,7 +26,7 @@ CAMERA = "synthetic:360x480@0.01"
 class FastRails:
     """A Linux board that reads each of its rails at `RATE_HZ`; all else as it is."""
 
-    board: LinuxBoard
+    board: SensorBoard
 
     @property
     def info(self) -> BoardInfo:
@@ -66,7 +68,7 @@ def main(arguments: list[str]) -> None:
     from edge.daemon import Daemon, RunOptions
 
     bundle, folder = map(Path, arguments)
-    board = FastRails(LinuxBoard(write_rails(folder / "sys")))
+    board = FastRails(open_linux(Roots(sys=write_rails(folder / "sys"))))
     options = RunOptions(bundle=bundle, camera=CAMERA, board="linux", journal=folder / "journal.db", threads=1)
     with Daemon(options, board=board) as daemon:
         signal.signal(signal.SIGTERM, lambda number, frame: daemon.stop())

@@ -8,15 +8,25 @@ from pathlib import Path
 
 import pytest
 
+from boards.roots import Roots
+
 TREES = Path(__file__).parent / "trees"
 
 
 @pytest.fixture
-def tree(tmp_path: Path) -> Callable[[str], Path]:
-    def copied(name: str) -> Path:
-        return Path(shutil.copytree(TREES / name, tmp_path / name))
+def roots_of(tmp_path: Path) -> Callable[[str], Roots]:
+    """A board's whole tree (sys, dev, etc, ...) by name, as a copy."""
+
+    def copied(name: str) -> Roots:
+        return Roots.under(Path(shutil.copytree(TREES / name, tmp_path / name)))
 
     return copied
+
+
+@pytest.fixture
+def tree(roots_of: Callable[[str], Roots]) -> Callable[[str], Path]:
+    """A board's /sys by name, as a copy."""
+    return lambda name: roots_of(name).sys
 
 
 class FakeClock:

@@ -7,8 +7,9 @@ import pytest
 
 from boards.board import Board, Channel, Quantity
 from boards.detect import open_board
-from boards.linux import LinuxBoard
+from boards.linux import open_linux
 from boards.rails import find_hwmon_rails, find_rapl
+from boards.roots import Roots
 from boards.sensor import BoardError, Method, SensorLost
 from tests.boards.conftest import FakeClock
 
@@ -24,8 +25,8 @@ def values(board: Board) -> dict[str, float]:
     return {name: channel.sensor.read().value for name, channel in channels(board).items()}
 
 
-def board_of(root: Path, clock: FakeClock, **options: str) -> LinuxBoard:
-    return LinuxBoard(root, clock=clock, load_percent=lambda: 25.0, **options)  # type: ignore[arg-type]
+def board_of(root: Path, clock: FakeClock, total: str | None = None) -> Board:
+    return open_linux(Roots(sys=root, proc=root / "proc"), clock=clock, load_percent=lambda: 25.0, total=total)
 
 
 def test_a_laptop(tree: Tree, clock: FakeClock) -> None:
@@ -234,7 +235,7 @@ def test_a_sensor_that_vanishes_is_lost_and_comes_back(tree: Tree, clock: FakeCl
 
 
 def test_an_empty_machine(tmp_path: Path, clock: FakeClock) -> None:
-    board = open_board("linux", sys_root=tmp_path, clock=clock)
+    board = open_board("linux", roots=Roots.under(tmp_path), clock=clock)
     assert [channel.name for channel in board.channels] == ["load"]
     assert 0.0 <= board.channels[0].sensor.read().value <= 1.0
     assert board.info.model == "unknown Linux machine"

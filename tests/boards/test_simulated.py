@@ -184,8 +184,11 @@ def test_open_board_reads_its_options(clock: FakeClock) -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("simulatd", r"unknown board 'simulatd' \(did you mean 'simulated'\?\); known: simulated, linux"),
-        ("", r"unknown board ''; known: simulated, linux"),
+        (
+            "simulatd",
+            r"unknown board 'simulatd' \(did you mean 'simulated'\?\); known: auto, jetson, raspberry-pi, linux, simulated, replay",
+        ),
+        ("", r"unknown board ''; known: auto, jetson, raspberry-pi, linux, simulated, replay"),
         ("simulated:sed=1", r"no option 'sed' \(did you mean 'seed'\?\)"),
         ("simulated:seed", r"'seed' is no option; write key=value"),
         ("simulated:seed=1,seed=2", r"seed is given twice"),

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from boards.board import Quantity
-from boards.linux import LinuxBoard
+from boards.linux import open_linux
+from boards.roots import Roots
 from edge.bench.idle import measure_idle, measure_start
 from edge.bench.idle_daemon import LABELS, FastRails, write_rails
 from edge.bench.record import BenchError
@@ -14,7 +15,7 @@ from tests.edge.tiny import write_bundle
 
 
 def test_the_board_has_three_rails_at_fifty_hertz(tmp_path: Path) -> None:
-    board = FastRails(LinuxBoard(write_rails(tmp_path)))
+    board = FastRails(open_linux(Roots(sys=write_rails(tmp_path))))
     rails = [channel for channel in board.channels if channel.quantity is Quantity.POWER]
     assert [rail.name for rail in rails] == list(LABELS)
     assert {rail.period_s for rail in rails} == {0.02}
