@@ -16,6 +16,7 @@ from typing import Any
 from boards.board import Board, Quantity
 from boards.detect import open_board
 from boards.sensor import BoardError, Method, Reading
+from edge.alarms import AlarmWatch
 from edge.bundle import Variant, load_bundle
 from edge.cameras.supervise import Patience, SupervisedCamera
 from edge.cameras.synthetic import CLASSES as STREET_CLASSES
@@ -210,11 +211,12 @@ class Daemon:
         self.meter = None if channel is None else Meter.for_channel(channel)
         self._energy_period_s = 0.0 if channel is None else channel.period_s
         self.method = Method.UNAVAILABLE if channel is None else channel.method
+        self.alarms = AlarmWatch(self.board.channels, self._event)
         self.sampler = Sampler(
             self.board,
             clock=self._clock,
             meter=self.meter,
-            on_sample=self.journal.sample,
+            on_sample=self._sampled,
             on_event=self._event,
             rate_hz=rate_hz,
         )
@@ -336,6 +338,7 @@ class Daemon:
             "temperature_c": self._temperature(),
             "power_w": self._power(),
             "throttled": _flag(self._value("throttled")),
+            "undervoltage": _flag(self._value("undervoltage")),
             "fps": self._fps(),
         }
 
@@ -357,6 +360,10 @@ class Daemon:
         # While no frame comes the rate falls, instead of standing still at its last value.
         span = max(done[-1], self._clock() - NS_PER_S) - done[0]
         return (len(done) - 1) * NS_PER_S / span if span > 0 else None
+
+    def _sampled(self, name: str, at_ns: int, value: float) -> None:
+        self.journal.sample(name, at_ns, value)
+        self.alarms.sample(name, value)
 
     def _row(self, row: FrameRow) -> None:
         self.journal.append_frame(row)
@@ -386,7 +393,8 @@ class Daemon:
         self._last_decision, self._last_decision_ns = decision.variant, seen.monotonic_ns
         body = {
             "battery": seen.battery, "on_mains": seen.on_mains, "temperature_c": seen.temperature_c,
-            "power_w": seen.power_w, "throttled": seen.throttled, "fps": seen.fps, "running": seen.running,
+            "power_w": seen.power_w, "throttled": seen.throttled,
+            "undervoltage": seen.undervoltage, "fps": seen.fps, "running": seen.running,
             "latency_ms": {c.id: c.latency_ms for c in seen.candidates if c.latency_ms is not None},
         }  # fmt: skip
         number = self.journal.observation(seen.monotonic_ns, body)

@@ -74,7 +74,8 @@ class Meter(ABC):
     """A bounded ring of samples with running sums; one writer (`add`, `lost`) and any reader may run at once.
 
     `period_s` is the period the sensor is read with: an interval longer than `gap_periods` of it is a gap.
-    `resolution` is the sensor's smallest step in its unit, 0 where unknown. `capacity` samples are kept at least.
+    `resolution` is the sensor's smallest step in its unit, 0 where unknown; `relative_error` is the share by which all
+    its values may be off together (95 %), which no averaging removes. `capacity` samples are kept at least.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class Meter(ABC):
         period_s: float,
         *,
         resolution: float = 0.0,
+        relative_error: float = 0.0,
         capacity: int = 4096,
         gap_periods: float = 5.0,
     ) -> None:
@@ -92,6 +94,7 @@ class Meter(ABC):
         self.gap_ns = round(period_s * gap_periods * 1e9)
         self._stretched_ns = round(period_s * _STRETCHED * 1e9)
         self._resolution = resolution
+        self._relative_error = relative_error
         self._capacity = capacity
         self._points: list[_Point] = []
         self._broken = False
@@ -102,10 +105,15 @@ class Meter(ABC):
     @classmethod
     def for_channel(cls, channel: Channel) -> Meter:
         """The meter for a POWER or ENERGY channel."""
-        if channel.quantity is Quantity.ENERGY:
-            return CounterMeter(channel.method, channel.period_s, resolution=channel.resolution)
-        if channel.quantity is Quantity.POWER:
-            return PowerMeter(channel.method, channel.period_s, resolution=channel.resolution)
+        kinds: dict[Quantity, type[Meter]] = {Quantity.ENERGY: CounterMeter, Quantity.POWER: PowerMeter}
+        kind = kinds.get(channel.quantity)
+        if kind is not None:
+            return kind(
+                channel.method,
+                channel.period_s,
+                resolution=channel.resolution,
+                relative_error=channel.relative_error,
+            )
         raise ValueError(f"channel {channel.name} measures {channel.quantity.value}, which is no energy")
 
     # -- writing ----------------------------------------------------------------------------------------------
@@ -195,7 +203,8 @@ class Meter(ABC):
                 return WindowEnergy(0, 0, 0, self.method)
             energy_uj = _rounded(self._units_at(end_ns, last)) - _rounded(self._units_at(start_ns, first + 1))
             spread = self._spread(start_ns, first, end_ns, last)
-        stated_j = spread.plus(_ROUNDING_VAR_J2).half_width()
+        # What averages out and what does not are independent of each other: their squares add.
+        stated_j = math.hypot(spread.plus(_ROUNDING_VAR_J2).half_width(), self._relative_error * energy_uj * 1e-6)
         return WindowEnergy(energy_uj, math.ceil(stated_j * 1e6), inside, self.method)
 
     def power_w(self, now_ns: int, window_ns: int) -> float | None:

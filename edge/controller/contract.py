@@ -31,6 +31,7 @@ class Observation:
     temperature_c: float | None = None
     power_w: float | None = None
     throttled: bool | None = None
+    undervoltage: bool | None = None  # the supply sags under the load
     fps: float | None = None
 
 

@@ -110,17 +110,20 @@ class LadderController:
     def _power(self, state: LadderState, seen: Observation, last: int) -> tuple[LadderState, Demand]:
         limits, value = self.limits, seen.power_w
         rung = min(state.power_rung, last)
-        if limits.max_power_w is None:
-            return replace(state, power_rung=0), Demand(0, "")
-        if value is None or not math.isfinite(value):
+        known = value is not None and math.isfinite(value)
+        if limits.max_power_w is not None and not known and not seen.undervoltage:
             return replace(state, power_rung=rung), Demand(rung, "power unknown: keeps the last careful choice")
+        limit_w = math.inf if limits.max_power_w is None else limits.max_power_w
+        watts = value if known and value is not None else 0.0
         rung, moved = _walk(
             rung, state.power_moved_ns, seen.monotonic_ns, last, limits.dwell_s,
-            over=value > limits.max_power_w,
-            under=value < limits.max_power_w - limits.power_hysteresis_w,
+            over=bool(seen.undervoltage) or watts > limit_w,
+            under=not seen.undervoltage and watts < limit_w - limits.power_hysteresis_w,
         )  # fmt: skip
         state = replace(state, power_rung=rung, power_moved_ns=moved)
-        return state, Demand(rung, f"power {value:.2f} W (limit {limits.max_power_w:g} W)")
+        if seen.undervoltage or limits.max_power_w is None:
+            return state, Demand(rung, "the supply's voltage sagged: a stronger supply or a thicker cable is wanted")
+        return state, Demand(rung, f"power {watts:.2f} W (limit {limits.max_power_w:g} W)")
 
     def _battery(self, state: LadderState, seen: Observation, last: int) -> tuple[LadderState, Demand]:
         limits, value = self.limits, seen.battery

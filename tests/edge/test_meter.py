@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import threading
 from itertools import pairwise
 
@@ -37,6 +38,19 @@ def test_a_trapezoid_between_samples_and_within_an_interval() -> None:
     assert meter.energy(7 * MS, 7 * MS) == WindowEnergy(0, 0, 0, Method.MEASURED)
     with pytest.raises(ValueError, match="cannot end"):
         meter.energy(2, 1)
+
+
+def test_a_systematic_error_is_added_in_squares_and_does_not_average_out() -> None:
+    samples = [(at, 4.0) for at in range(0, 1010, 10)]
+    exact, off = power_meter(samples), power_meter(samples, relative_error=0.05)
+    for end_ms in (100, 1000):
+        energy_uj = 4000 * end_ms
+        plain = exact.energy(0, end_ms * MS)
+        assert plain.energy_uj == off.energy(0, end_ms * MS).energy_uj == energy_uj
+        stated = off.energy(0, end_ms * MS).uncertainty_uj
+        assert stated is not None
+        assert plain.uncertainty_uj is not None
+        assert stated == pytest.approx(math.hypot(plain.uncertainty_uj, 0.05 * energy_uj), abs=2)
 
 
 def test_samples_are_counted_once_over_windows_that_tile() -> None:

@@ -37,6 +37,12 @@ def test_with_every_limit_met_the_most_accurate_runs() -> None:
     assert run(Limits(), [see(0, battery=0.9, temperature_c=50.0)]) == ["full"]
 
 
+def test_undervoltage_walks_down_and_back_with_or_without_a_power_limit() -> None:
+    sagging = [see(t, undervoltage=True) for t in (0, 6)] + [see(t, undervoltage=False) for t in (12, 18)]
+    assert run(Limits(), sagging) == ["mid", "low", "mid", "full"]
+    assert run(Limits(max_power_w=5.0), [see(0, power_w=None, undervoltage=True)]) == ["mid"]
+
+
 def test_dominated_variants_never_stand_on_the_ladder() -> None:
     slow_and_bad = Candidate("bad", accuracy=0.5, latency_ms=90)
     assert [c.id for c in ladder_of((slow_and_bad, *FOUR))] == ["full", "mid", "low", "min"]
