@@ -1,0 +1,1 @@
+"""What runs in the guest: plain Python 3.11 with nothing installed."""
