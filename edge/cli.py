@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from importlib.metadata import entry_points
+from importlib.metadata import version as distribution_version
+from typing import Annotated
 
 import typer
 
@@ -31,6 +33,7 @@ def build_app() -> typer.Typer:
         rich_markup_mode="markdown",
         context_settings={"help_option_names": ["-h", "--help"]},
     )
+    app.callback()(_options)
     for entry in sorted(entry_points(group=COMMAND_GROUP), key=lambda e: e.name):
         try:
             room = entry.load()
@@ -41,6 +44,23 @@ def build_app() -> typer.Typer:
         else:
             room(app)
     return app
+
+
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version and end.", is_eager=True, callback=lambda asked: _version(asked)
+        ),
+    ] = False,
+) -> None:
+    """Options before any command."""
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"joulepath {distribution_version('joulepath')}")
+        raise typer.Exit
 
 
 def _unavailable(name: str, error: ImportError) -> Callable[[typer.Typer], None]:

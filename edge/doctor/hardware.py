@@ -1,0 +1,117 @@
+"""Sensors, cameras, and what slows a board down."""
+
+from __future__ import annotations
+
+import grp
+import os
+import re
+from collections.abc import Iterator
+
+from boards.board import Board, Quantity
+from boards.detect import open_board
+from boards.roots import Roots
+from boards.sensor import BoardError, Reading, SensorLost
+from boards.sysfs import numbered, read_once_int, read_once_word
+from edge.doctor.finding import Finding
+from edge.probe import CameraFinding, find_cameras
+
+_HOT_C = 80.0
+
+
+def board_findings(spec: str, roots: Roots) -> Iterator[Finding]:
+    """The board: energy, each sensor that gives nothing, heat, supply, and what the board's own code has to say."""
+    try:
+        board = open_board(spec, roots=roots)
+    except BoardError as error:
+        yield Finding("wrong", "board", str(error), "correct --board, or board in the configuration")
+        return
+    try:
+        yield Finding("ok", "board", f"{board.info.model} ({board.info.name}), {len(board.channels)} channels")
+        yield _energy(board)
+        yield from _channels(board)
+        for name, text in board.info.details.items():
+            if name != "energy":
+                yield Finding("note", f"board, {name}", text)
+    finally:
+        board.close()
+
+
+def _energy(board: Board) -> Finding:
+    if board.energy_channel is None:
+        why = board.info.details.get("energy", "no sensor tells what the board draws")
+        remedy = "measure once with a meter and let Joulepath model it: joulepath calibrate --help"
+        return Finding("warning", "energy", why, remedy)
+    channel = next(one for one in board.channels if one.name == board.energy_channel)
+    rails = ", ".join(board.info.rails_included) or channel.name
+    return Finding("ok", "energy", f"{channel.method.name.lower()}, from {channel.name} ({rails})")
+
+
+def _channels(board: Board) -> Iterator[Finding]:
+    for channel in board.channels:
+        try:
+            reading = channel.sensor.read()
+        except SensorLost as error:
+            remedy = ""
+            if "ermission" in str(error):
+                remedy = f"give this user read access to {channel.path}; the package's udev rules and drop-ins do that"
+            yield Finding("warning", channel.name, f"gives no value: {error}", remedy)
+            continue
+        yield from _state(channel.name, channel.quantity, reading)
+
+
+def _state(name: str, quantity: Quantity, reading: Reading) -> Iterator[Finding]:
+    raised = quantity is Quantity.FLAG and reading.value >= 0.5
+    if name == "undervoltage" and raised:
+        yield Finding(
+            "warning", name, "the supply sags under the load", "use a stronger supply, or a shorter, thicker cable"
+        )
+    elif name == "throttled" and raised:
+        yield Finding(
+            "warning",
+            name,
+            "the processor is being held back",
+            "cool the board; look at its temperature and its supply",
+        )
+    elif quantity is Quantity.TEMPERATURE and reading.value >= _HOT_C:
+        yield Finding("warning", name, f"{reading.value:.1f} °C", "cool the board: boards throttle from about 80 °C")
+
+
+def camera_findings(wanted: str | None, roots: Roots) -> Iterator[Finding]:
+    """Video nodes, and whether this user may use them."""
+    cameras = find_cameras(roots)
+    device = re.match(r"(?:/dev/video)?(\d{1,3})(?=$|[:@,])", wanted or "")
+    if device is not None:
+        path = str(roots.dev / f"video{device[1]}")
+        if path not in {camera.path for camera in cameras}:
+            remedy = "plug it in (the service waits for it); list what is there: joulepath probe"
+            yield Finding("warning", "camera", f"{path}, which the configuration names, is not there", remedy)
+    elif not cameras and wanted is None:
+        yield Finding("note", "camera", "no camera under /dev/video*", "plug one in, or name a file or `synthetic`")
+    for camera in cameras:
+        if camera.permitted:
+            yield Finding("ok", "camera", f"{camera.path}: {camera.name}")
+        else:
+            yield Finding("wrong", "camera", f"{camera.path}: no permission", _group_remedy(camera))
+
+
+def _group_remedy(camera: CameraFinding) -> str:
+    try:
+        group = grp.getgrgid(os.stat(camera.path).st_gid).gr_name
+    except (OSError, KeyError):
+        group = "video"
+    if group == "root":
+        return f"no group owns {camera.path}: a udev rule must give it to the group video"
+    return f"sudo usermod -aG {group} $USER, then log in anew; the service gets it by its drop-in"
+
+
+def pace_findings(roots: Roots) -> Iterator[Finding]:
+    """What makes latencies vary: the frequency governor, and swap in use."""
+    for folder in numbered(roots.sys / "devices/system/cpu/cpufreq", "policy"):
+        governor = read_once_word(folder / "scaling_governor")
+        most, allowed = read_once_int(folder / "cpuinfo_max_freq"), read_once_int(folder / "scaling_max_freq")
+        if governor == "powersave" and read_once_word(folder / "scaling_driver") != "intel_pstate":
+            remedy = f"echo schedutil | sudo tee {folder}/scaling_governor"
+            yield Finding("warning", "processor", f"{folder.name} keeps its lowest frequency ({governor})", remedy)
+        if most and allowed and allowed < most:
+            text = f"{folder.name} is capped at {allowed / 1e6:.2f} of {most / 1e6:.2f} GHz"
+            yield Finding("note", "processor", text, "a power mode (nvpmodel on Jetsons) or an administrator set it")
