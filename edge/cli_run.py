@@ -6,7 +6,7 @@ import json
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +16,9 @@ from edge.errors import UsageError
 
 if TYPE_CHECKING:
     from edge.daemon import Daemon, RunOptions, Summary
+    from edge.service import Manager, Reporter
+
+_PRIORITIES = {"critical": 2, "error": 3, "warning": 4, "switch": 5}  # syslog's; the rest is information
 
 _RUN_HELP = """Stream a camera through a bundle, switch variants by power, heat and battery, keep every frame's energy.
 
@@ -41,7 +44,7 @@ def register(app: typer.Typer) -> None:
 
 
 def run(
-    bundle: Annotated[Path | None, typer.Option(help="bundle directory")] = None,
+    bundle: Annotated[Path | None, typer.Option(help="bundle directory; demo is the one in the package")] = None,
     camera: Annotated[str | None, typer.Option(help="synthetic, a video file, an image folder, or /dev/videoN")] = None,
     board: Annotated[
         str | None,
@@ -58,6 +61,9 @@ def run(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print the summary as JSON")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="no live view, only errors and the summary")] = False,
+    service: Annotated[
+        bool, typer.Option("--service", help="as joulepath.service runs it: wait for a missing camera, log lines")
+    ] = False,
 ) -> None:
     from edge.config import load_config
     from edge.control import default_socket
@@ -66,7 +72,7 @@ def run(
 
     settings = load_config(config)
     options = RunOptions(
-        bundle=_needed(bundle or settings.bundle, "--bundle", "bundle"),
+        bundle=bundle_folder(_needed(bundle or settings.bundle, "--bundle", "bundle")),
         camera=str(_needed(camera or settings.camera, "--camera", "camera")),
         board=board or settings.board or "auto",
         journal=journal or settings.journal_file or default_journal(),
@@ -76,9 +82,25 @@ def run(
         socket=socket or settings.socket or default_socket(),
         pin=pin,
         threads=threads,
+        wait_for_camera=service,
     )
-    summary = serve(options, overlay=overlay, quiet=quiet or as_json)
+    log = log_line if service else None
+    summary = serve(options, overlay=overlay, quiet=quiet or as_json or service, log=log)
     print(json.dumps(summary.as_dict()) if as_json else describe(summary))
+
+
+def bundle_folder(bundle: Path) -> Path:
+    """The folder that a bundle's name means: `demo` is the one in the package, ./demo a folder of that name."""
+    if bundle == Path("demo") and not bundle.is_dir():
+        from edge.demo.run import BUNDLE
+
+        return BUNDLE
+    return bundle
+
+
+def log_line(level: str, line: str) -> None:
+    """A line for the system's log, with its priority in front as sd-daemon(3) has it."""
+    print(f"<{_PRIORITIES.get(level, 6)}>{line.strip()}", file=sys.stderr, flush=True)
 
 
 def _needed(value: Any, option: str, key: str) -> Any:
@@ -88,10 +110,19 @@ def _needed(value: Any, option: str, key: str) -> Any:
 
 
 def serve(
-    options: RunOptions, *, overlay: Path | None = None, quiet: bool = False, seconds: float | None = None
+    options: RunOptions,
+    *,
+    overlay: Path | None = None,
+    quiet: bool = False,
+    seconds: float | None = None,
+    log: Callable[[str, str], None] | None = None,
 ) -> Summary:
-    """Run a daemon in the foreground with its live view; SIGTERM and Ctrl-C end it cleanly, SIGHUP reloads."""
+    """Run a daemon in the foreground with its live view; SIGTERM and Ctrl-C end it cleanly, SIGHUP reloads.
+
+    `log` gets every note as (level, line) in place of the terminal. Where systemd started us it is kept informed.
+    """
     from edge.daemon import Daemon
+    from edge.service import manager
     from edge.view import TerminalView
 
     notes: list[Callable[[str], None]] = [lambda line: print(line, file=sys.stderr, flush=True)]
@@ -100,7 +131,12 @@ def serve(
         if not quiet or level in ("warning", "error", "critical"):
             notes[-1](line)
 
-    with Daemon(options, on_note=note) as daemon, _signals(daemon, seconds):
+    system = manager()
+    with (
+        Daemon(options, on_note=log or note) as daemon,
+        _reporting(daemon, system) as reporter,
+        _signals(daemon, seconds, reporter),
+    ):
         if overlay is not None:
             from edge.sinks.video import VideoSink
 
@@ -116,12 +152,35 @@ def serve(
 
 
 @contextmanager
-def _signals(daemon: Daemon, seconds: float | None) -> Iterator[None]:
+def _reporting(daemon: Daemon, system: Manager | None) -> Iterator[Reporter | None]:
+    if system is None:
+        yield None
+        return
+    import faulthandler
+
+    from edge.service import Reporter
+
+    faulthandler.enable()  # the watchdog's SIGABRT leaves in the log where each thread hung
+    with Reporter(system, daemon.progress, daemon.status, on_stall=daemon.stalled) as reporter:
+        yield reporter
+
+
+@contextmanager
+def _signals(daemon: Daemon, seconds: float | None, reporter: Reporter | None) -> Iterator[None]:
+    def stop() -> None:
+        if reporter is not None:
+            reporter.stopping()
+        daemon.stop()
+
+    def reload() -> None:
+        with reporter.reloading() if reporter is not None else nullcontext():
+            daemon.reload()
+
     actions: dict[int, Callable[[], None]] = {
-        signal.SIGINT: daemon.stop,
-        signal.SIGTERM: daemon.stop,
-        signal.SIGHUP: daemon.reload,
-        signal.SIGALRM: daemon.stop,
+        signal.SIGINT: stop,
+        signal.SIGTERM: stop,
+        signal.SIGHUP: reload,
+        signal.SIGALRM: stop,
     }
     before = {number: signal.signal(number, lambda n, _: actions[n]()) for number in actions}
     if seconds is not None:

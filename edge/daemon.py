@@ -31,6 +31,7 @@ from edge.pipeline import Pipeline, Shown, Sink
 from edge.prepare import Preparers
 from edge.profile import load_profile
 from edge.sampler import Sampler
+from edge.service import OVERDUE_S, START_LIMIT_S, Progress
 from edge.status import Status
 from edge.steward import Known, Steward, Switch
 from edge.tasks import open_task
@@ -57,6 +58,7 @@ class RunOptions:
     pin: str | None = None
     library: str | None = None
     threads: int | None = None
+    wait_for_camera: bool = False  # a device that cannot be used at the start is an outage, not an error
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,7 @@ class Daemon:
         self._recent_miou: deque[float] = deque(maxlen=30)
         self._camera_state = "starting"
         self._sinks: list[Sink] = []
+        self._early: list[tuple[str, str, str]] | None = []  # events from before the journal was open
         self._run_id = 0
         self._energy_uj = 0
         self._energy_known = False
@@ -138,7 +141,7 @@ class Daemon:
         # The engine loads in a process of its own while the rest is opened here.
         self.pool.ensure(options.pin or self._best_guess())
         self._stack.callback(self.camera.close)
-        self.camera.open()
+        self.camera.open(wait=options.wait_for_camera)
         self.board = self._given_board or self._open_board()
         self._stack.callback(self.board.close)
         self._open_journal()
@@ -202,6 +205,9 @@ class Daemon:
             json.dumps(described),
             info.rails_included,
         )
+        early, self._early = self._early, None
+        for level, kind, message in early or ():
+            self.journal.event(Level[level.upper()], kind, message)
 
     def _open_meter(self) -> None:
         rate_hz = self.options.config.sampler.power_rate_hz
@@ -273,7 +279,8 @@ class Daemon:
         """Serve until the stream ends, the frames are done, or `stop`; then settle every row."""
         outcome = "failed"
         try:
-            self._camera_state = "streaming"
+            if not self.camera.out:
+                self._camera_state = "streaming"
             counters = self.pipeline.run(self.options.frames)
             outcome = "finished"
         finally:
@@ -405,7 +412,9 @@ class Daemon:
     def _event(self, level: str, kind: str, message: str) -> None:
         if kind.startswith("camera"):
             self._camera_state = "streaming" if kind == "camera_back" else message
-        if hasattr(self, "journal"):
+        if self._early is not None:
+            self._early.append((level, kind, message))
+        else:
             self.journal.event(Level[level.upper()], kind, message)
         self._note(level, message)
 
@@ -445,6 +454,25 @@ class Daemon:
             elapsed_s=(self._clock() - self._began_ns) / NS_PER_S,
             switches=self._switches,
         )
+
+    def progress(self) -> Progress:
+        """How far the threads have come, for the service's watchdog; safe from any thread, once `run` was called."""
+        counters = self.pipeline.counters
+        young = self._clock() - self._began_ns < round(START_LIMIT_S * NS_PER_S)
+        return Progress(
+            sampler_turns=self.sampler.turns,
+            turns=counters.turns,
+            looks=counters.looks,
+            taken=counters.taken,
+            frames=counters.frames,
+            loading=young and counters.taken == 0 and self.steward.active is None,
+            outage=self.camera.out,
+            overdue=self.camera.overdue_s > OVERDUE_S,
+        )
+
+    def stalled(self, message: str) -> None:
+        """The watchdog is no longer fed: written down while there is time."""
+        self._event("critical", "stalled", message)  # critical events are committed at once
 
     def handle(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """One request of the control socket."""

@@ -96,6 +96,9 @@ class Counters:
     """What the run has done so far; read by the status and the summary."""
 
     frames: int = 0
+    taken: int = 0  # from the camera; those beyond `frames` are under way
+    looks: int = 0  # times that the camera was asked
+    turns: int = 0  # rounds of the loop that runs inference
     skipped: int = 0
     retried: int = 0
     first_frame_ns: int | None = None
@@ -190,6 +193,7 @@ class Pipeline:
 
     def _wait_for_a_variant(self) -> None:
         while not self._stop.is_set():
+            self.counters.turns += 1
             variant = self._steward.at_boundary(self._clock())
             if variant is not None:
                 self._spec = self._variants[variant].input
@@ -207,12 +211,14 @@ class Pipeline:
                 return
             self._wait_until_fresh()
             frame = self._next_frame()
+            self.counters.looks += 1
             if frame is None:
                 self._free_slots.put(slot)
                 if self._ended.is_set():
                     return
                 continue
             taken += 1
+            self.counters.taken = taken
             spec = self._spec
             assert spec is not None
             self._prepared.put(self._prepare_frame(frame, slot, spec, self._prepare_ahead))
@@ -221,6 +227,7 @@ class Pipeline:
     def _infer_loop(self, frames: int | None) -> None:
         served = 0
         while not self._stop.is_set() and (frames is None or served < frames):
+            self.counters.turns += 1
             try:
                 prepared = self._prepared.get(timeout=0.05)
             except queue.Empty:

@@ -28,6 +28,7 @@ LONGEST_BACK_OFF_S = 2.0
 _STEADY_PERIODS = 50  # good reads in a row after which a sensor's past failures are forgotten
 _LONGEST_SLEEP_S = 0.05
 _NS = 1_000_000_000
+_LONGEST_TURN_NS = _NS
 
 
 class Wait(Protocol):
@@ -92,6 +93,7 @@ class Sampler:
         self._priority = priority
         self._thread: Thread | None = None
         self._callback_failed = False
+        self.turns = 0  # rounds of the thread: while it lives there is at least one a second, or one a slow read
         begin_ns = clock()
         self._lines = [
             self._line(channel, channel.name == board.energy_channel, begin_ns, rate_hz) for channel in board.channels
@@ -124,7 +126,8 @@ class Sampler:
             _ask_for_priority()
         while not self._ended.is_set():
             next_due_ns = self.sample_due()
-            left_ns = next_due_ns - self._clock()
+            self.turns += 1
+            left_ns = min(next_due_ns - self._clock(), _LONGEST_TURN_NS)
             if left_ns > 0 and self._wait(left_ns / _NS):
                 return
 

@@ -3,7 +3,7 @@
     synthetic[:HxW][@FPS][,seed=N]           the synthetic street; 360x480@15 by default, @0: every frame, as a file
     FILE[@FPS|@realtime]                     a video; every frame, or as a live camera of that rate
     DIR[@FPS][,masks=DIR|none][,void=ID]     a folder of images, likewise
-    /dev/videoN | N [:HxW][@FPS][,MJPG|YUYV] a V4L2 camera, YUYV by default; /dev/v4l/by-id/NAME as it is written
+    /dev/videoN | N [:HxW][@FPS][,MJPG|YUYV] a V4L2 camera, YUYV by default; likewise /dev/v4l/by-id/NAME
 
 HxW is height x width in pixels. A folder's ground truth is read from `masks=`, or from the sibling `DIRannot` where
 there is one (the CamVid layout, in which id 11 is void); `void=` names the id that means "not labelled" (255 always
@@ -16,7 +16,7 @@ import json
 import math
 import os
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -29,6 +29,8 @@ FORMS = (
 Kind = Literal["synthetic", "video", "folder", "v4l2"]
 CAMVID_VOID = 11
 _SIZE = re.compile(r"(\d{1,5})x(\d{1,5})")
+NAMED_DEVICES = "/dev/v4l/"
+_NAMED_SIZE = re.compile(r":(\d{1,5}x\d{1,5})$")
 _DEVICE = re.compile(r"(?:/dev/video)?(\d{1,3})")
 _LARGEST = 8192
 
@@ -76,6 +78,8 @@ def parse_source(text: str) -> SourceSpec:
         raise SourceSyntaxError("a camera's name cannot hold a NUL character")
     if text in ("synthetic",) or re.match(r"synthetic[:@,]", text):
         return _synthetic(text)
+    if text.startswith(NAMED_DEVICES):  # also when it is not plugged in: a device may be waited for
+        return _named_device(text)
     if not _exists(text) or _DEVICE.fullmatch(text):
         head = re.split(r"[:@,]", text, maxsplit=1)[0]
         if (device := _DEVICE.fullmatch(head)) is not None:
@@ -124,6 +128,19 @@ def _device(text: str, number: int) -> SourceSpec:
     )
 
 
+def _named_device(text: str) -> SourceSpec:
+    """`/dev/v4l/by-id/NAME` or `by-path/NAME`, whose names hold colons of their own but no `@` and no comma."""
+    if _exists(text):
+        return SourceSpec(text, "v4l2", path=text)
+    body, options = _split_options(text)
+    body, rate = _split_rate(text, body)
+    size = _NAMED_SIZE.search(body)
+    path, given = (body[: size.start()], f":{size[1]}") if size else (body, "")
+    tail = "".join(f",{name}" + (f"={value}" if value else "") for name, value in options.items())
+    as_number = _device("0" + given + ("" if rate is None else f"@{rate}") + tail, 0)
+    return replace(as_number, text=text, path=path)
+
+
 def _files(text: str) -> SourceSpec:
     if _exists(text):
         body, rate = text, None
@@ -134,7 +151,7 @@ def _files(text: str) -> SourceSpec:
     path = _path(body)
     if not body or not _exists(body):
         raise _fail(text, f"no such file, directory or device: {body!r}")
-    if path.is_char_device():  # a camera by its /dev/v4l/by-id name
+    if path.is_char_device():  # a camera by a name of its own, a link to it say
         return SourceSpec(text, "v4l2", path=str(path))
     own_pace = rate == "realtime"
     fps = None if rate is None or own_pace else _rate(text, rate, zero=True) or None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from edge.cameras.process import DEFAULT_SLOTS, CameraLost, CameraProcess
 from edge.cameras.source import SourceSpec, parse_source
 
 NS_PER_S = 1_000_000_000
+UNPLUGGED_LOOK_S = 1.0
 OnEvent = Callable[[str, str, str], None]
 
 
@@ -88,10 +90,32 @@ class SupervisedCamera:
         """The present capture process's id."""
         return self._process.pid if self._process is not None else None
 
-    def open(self) -> None:
-        """Open the source. Raises CameraError when it cannot be used: the first opening is not tried again."""
+    @property
+    def out(self) -> bool:
+        """Whether an outage is under way; `on_event` was told of it."""
+        return self._out_since_s is not None
+
+    @property
+    def overdue_s(self) -> float:
+        """Seconds by which the source has been silent for longer than `next` lets pass without calling it an outage.
+
+        Below zero it may yet be silent for so long.
+        """
+        return -self._left_s()
+
+    def open(self, *, wait: bool = False) -> None:
+        """Open the source. Raises CameraError when it cannot be used: the first opening is not tried again.
+
+        With `wait` a device that cannot be used yet is in an outage like any other, and `next` goes on trying.
+        """
         process = CameraProcess(self.spec, slots=self._slots)
-        process.open(self._patience.open_timeout_s)
+        try:
+            process.open(self._patience.open_timeout_s)
+        except CameraError as error:
+            if not wait or self.spec.kind != "v4l2":
+                raise
+            self._outage("camera_lost", str(error))
+            return
         self._process, self._fps, self._seen_open = process, process.fps, True
 
     def next(self, timeout_s: float) -> Frame | None:
@@ -156,6 +180,8 @@ class SupervisedCamera:
     def _came(self, frame: Frame) -> Frame:
         now = self._clock()
         self._alive_s, self._fruitless = now, 0
+        if self._fps is None and self._process is not None:
+            self._fps = self._process.fps
         if self._out_since_s is not None:
             frame = self._back(frame, now)
         elif self._offset:
@@ -226,6 +252,10 @@ class SupervisedCamera:
             self._sleep(min(wait_s, timeout_s))
             if self._clock() < self._due_s:
                 return None
+        if self.spec.kind == "v4l2" and not os.path.exists(self.spec.path):
+            # Nothing is plugged in: a look at the folder each second costs nothing, a process that finds out does.
+            self._due_s = self._clock() + UNPLUGGED_LOOK_S
+            return None
         first = 0
         if self.spec.kind != "v4l2" and self._last is not None:
             first = self._last.sequence + 1
