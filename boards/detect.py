@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from boards.board import Board
+from boards.calibrated import with_calibration, with_default_calibration
 from boards.jetson import is_jetson, open_jetson
 from boards.linux import open_linux
 from boards.raspberry_pi import is_raspberry_pi, open_raspberry_pi
-from boards.replay import open_replay
+from boards.replay import ReadsRecording, open_replay
 from boards.roots import Roots
 from boards.sensor import BoardError
 from boards.simulated import PRESETS, Settings, SimulatedBoard, power_table
@@ -27,6 +28,7 @@ class _Place:
     roots: Roots
     clock: Clock
     relative_cost: Mapping[str, float] = field(default_factory=dict)
+    recordings: tuple[ReadsRecording, ...] = ()
 
 
 def open_board(
@@ -35,20 +37,32 @@ def open_board(
     roots: Roots | None = None,
     clock: Clock = time.monotonic_ns,
     relative_cost: Mapping[str, float] | None = None,
+    recordings: tuple[ReadsRecording, ...] = (),
 ) -> Board:
     """The board that `spec` names: a kind, and after a colon its options as key=value, separated by commas.
 
     `auto` looks which board this is. `relative_cost` by variant id (MACs, say) gives the simulated board a power for
-    each variant; real boards need none. Raises BoardError, listing what is known, for an unknown kind, option or value.
+    each variant; real boards need none. `recordings` are further readers for the replay board (journals). A real board
+    takes the option calibration=FILE (or no); without it, the calibration under /etc is used where it fits the board.
+    Raises BoardError, listing what is known, for an unknown kind, option or value.
     """
     kind, _, rest = spec.partition(":")
-    place = _Place(roots or Roots(), clock, relative_cost or {})
+    place = _Place(roots or Roots(), clock, relative_cost or {}, recordings)
     if kind == "auto":
         kind = board_kind(place.roots)
     maker = _KINDS.get(kind)
     if maker is None:
         raise BoardError(f"unknown board {kind!r}{_nearest(kind, _KINDS)}; known: auto, {', '.join(_KINDS)}")
-    return maker(_options(spec, rest), place)
+    options = _options(spec, rest)
+    if kind not in _REAL:
+        return maker(options, place)
+    calibration = options.pop("calibration", None)
+    board = maker(options, place)
+    if calibration == "no":
+        return board
+    if calibration is not None:
+        return with_calibration(board, Path(calibration), clock)
+    return with_default_calibration(board, place.roots, clock)
 
 
 def board_kind(roots: Roots) -> str:
@@ -75,12 +89,20 @@ def _raspberry_pi(options: dict[str, str], place: _Place) -> Board:
 
 
 def _replay(options: dict[str, str], place: _Place) -> Board:
-    _refuse_unknown("replay", options, ("file", "speed", "loop"))
+    _refuse_unknown("replay", options, ("file", "speed", "loop", "total", "interval", "cells", "run"))
     if "file" not in options:
-        raise BoardError("board 'replay' needs file=PATH: spl.txt of MLPerf, tegrastats output, or a CSV")
-    speed = _value("replay", "speed", options.get("speed", "1"))
-    loop = _yes_or_no("replay", "loop", options.get("loop", "no"))
-    return open_replay(Path(options["file"]), clock=place.clock, speed=float(speed), loop=loop)
+        raise BoardError("board 'replay' needs file=PATH: a journal, spl.txt of MLPerf, tegrastats output, or a CSV")
+    return open_replay(
+        Path(options["file"]),
+        clock=place.clock,
+        speed=float(_value("replay", "speed", options.get("speed", "1"))),
+        loop=_yes_or_no("replay", "loop", options.get("loop", "no")),
+        total=options.get("total"),
+        interval_s=float(_value("replay", "interval", options["interval"])) if "interval" in options else None,
+        cells=int(_value("replay", "cells", options["cells"])) if "cells" in options else None,
+        options={"run": options["run"]} if "run" in options else {},
+        readers=place.recordings,
+    )
 
 
 def _simulated(options: dict[str, str], place: _Place) -> Board:
@@ -107,6 +129,8 @@ _KINDS: dict[str, _Maker] = {
     "simulated": _simulated,
     "replay": _replay,
 }
+_WHOLE = ("seed", "cells")  # options that are counts
+_REAL = ("jetson", "raspberry-pi", "linux")  # boards that a calibration may be of
 # Fields of the simulated board that one number (or yes/no) sets.
 _PLAIN_FIELDS = tuple(name for name in Settings.__dataclass_fields__ if name not in {"power_table", "ambient"})
 
@@ -139,9 +163,9 @@ def _value(kind: str, key: str, text: str) -> float | int | bool:
     if key == "on_mains":
         return _yes_or_no(kind, key, text)
     try:
-        value = int(text) if key == "seed" else float(text)
+        value = int(text) if key in _WHOLE else float(text)
     except ValueError:
-        wanted = "a whole number" if key == "seed" else "a number"
+        wanted = "a whole number" if key in _WHOLE else "a number"
         raise BoardError(f"{kind} board: {key} must be {wanted}, not {text!r}") from None
     if value != value or value in (float("inf"), float("-inf")):
         raise BoardError(f"{kind} board: {key} must be finite, not {text!r}")
