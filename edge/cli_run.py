@@ -218,9 +218,9 @@ def status(
     from rich.console import Console
     from rich.table import Table
 
-    from edge.control import ask, default_socket
+    from edge.control import ask, socket_to_ask
 
-    answer = ask(socket or default_socket(), {"command": "status"})
+    answer = ask(socket or socket_to_ask(), {"command": "status"})
     if as_json:
         print(json.dumps(answer["status"] | {"variants": answer["variants"]}))
         return
@@ -235,8 +235,8 @@ def switch(
     variant: Annotated[str, typer.Argument(help="variant id, or auto to let the controller choose")],
     socket: Annotated[Path | None, typer.Option(help="control socket of the daemon")] = None,
 ) -> None:
-    from edge.control import ask, default_socket
+    from edge.control import ask, socket_to_ask
 
     chosen = None if variant == "auto" else variant
-    ask(socket or default_socket(), {"command": "switch", "variant": chosen})
+    ask(socket or socket_to_ask(), {"command": "switch", "variant": chosen})
     print(f"pinned to {variant}" if chosen else "the controller chooses again")

@@ -19,6 +19,7 @@ from typing import Any
 
 from edge.errors import JoulepathError
 
+SYSTEM = Path("/run/joulepath")
 MAX_LINE_BYTES = 65_536
 CLIENT_TIMEOUT_S = 2.0
 MAX_CLIENTS = 8
@@ -35,11 +36,17 @@ def default_socket() -> Path:
     given = os.environ.get("RUNTIME_DIRECTORY")
     if given:
         return Path(given.split(":")[0]) / "control.sock"
-    system = Path("/run/joulepath")
-    if os.access(system, os.W_OK):
-        return system / "control.sock"
+    if os.access(SYSTEM, os.W_OK):
+        return SYSTEM / "control.sock"
     user = os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/joulepath-{os.getuid()}"
     return Path(user) / "joulepath.sock"
+
+
+def socket_to_ask() -> Path:
+    """The service's socket where there is one, whoever asks; else where a daemon of this user would listen."""
+    service = SYSTEM / "control.sock"
+    inside = os.environ.get("RUNTIME_DIRECTORY")
+    return service if not inside and os.path.exists(service) else default_socket()
 
 
 class ControlServer:
@@ -133,6 +140,11 @@ def ask(path: Path, request: Mapping[str, Any], timeout_s: float = 3.0) -> dict[
             client.sendall(json.dumps(request).encode() + b"\n")
             with client.makefile("rb") as stream:
                 line = stream.readline()
+    except PermissionError as error:
+        raise ControlError(
+            f"{path}: this user may not talk to the service: join the group joulepath "
+            "(sudo usermod -aG joulepath USER, then log in anew)"
+        ) from error
     except OSError as error:
         raise ControlError(
             f"{path}: no daemon answers ({error.strerror or error}); is `joulepath run` up, and with this --socket?"

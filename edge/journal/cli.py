@@ -12,7 +12,7 @@ from rich.console import Console
 
 from edge.errors import UsageError
 from edge.journal.export import SOURCES, Format, export
-from edge.journal.place import default_journal
+from edge.journal.place import journal_to_read
 from edge.journal.reader import JournalReader
 from edge.journal.snapshot import copy_journal
 from edge.journal.summary import LABELS, summarise
@@ -38,7 +38,7 @@ def summary(
     """Frames, joules, latencies, switches and events of a run."""
     if (run is not None) + last + every > 1:
         raise UsageError("--run, --last and --all exclude each other: pass one of them")
-    with JournalReader(journal or default_journal()) as reader:
+    with JournalReader(journal or journal_to_read()) as reader:
         runs = reader.runs() if every else [reader.run(run)]
         summaries = [summarise(reader, row) for row in runs]
         totals = {LABELS[method]: energy / 1e6 for method, energy in reader.total_energy_uj().items()}
@@ -62,7 +62,7 @@ def report(
     """One HTML page with plots of a run, the last one by default (needs the extra [report])."""
     from edge.report import write_report
 
-    size = write_report(journal or default_journal(), out, run_id=run)
+    size = write_report(journal or journal_to_read(), out, run_id=run)
     typer.echo(f"{out}: {size / 1e6:.1f} MB")
 
 
@@ -75,7 +75,7 @@ def export_table(
     run: RunOption = None,
 ) -> None:
     """Stream a table out as Parquet (needs the extra [parquet]), CSV or JSON Lines."""
-    with JournalReader(journal or default_journal()) as reader:
+    with JournalReader(journal or journal_to_read()) as reader:
         if run is not None:
             reader.run(run)
         rows = export(reader, table, form, out, run)
@@ -90,5 +90,5 @@ def copy(
     force: Annotated[bool, typer.Option("--force", help="Replace a file of that name.")] = False,
 ) -> None:
     """Make a consistent copy of a journal, also while it is written."""
-    size = copy_journal(journal or default_journal(), out, overwrite=force)
+    size = copy_journal(journal or journal_to_read(), out, overwrite=force)
     typer.echo(f"{out}: {size / 1e6:.1f} MB")

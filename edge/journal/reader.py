@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -209,8 +210,7 @@ class JournalReader:
 
 
 def connect_for_reading(path: Path) -> sqlite3.Connection:
-    if not path.is_file():
-        raise JournalError(f"there is no journal at {path}: name it with --journal")
+    _require_file(path)
     wal = Path(f"{path}-wal")
     failure: sqlite3.Error | None = None
     for options in ("mode=ro", "mode=ro&immutable=1"):
@@ -227,3 +227,18 @@ def connect_for_reading(path: Path) -> sqlite3.Connection:
             connection.close()
             raise
     raise JournalError(f"{path} cannot be read as a journal ({failure})") from failure
+
+
+def _require_file(path: Path) -> None:
+    try:
+        found = path.is_file()
+        allowed = found and os.access(path, os.R_OK)
+    except PermissionError:
+        found, allowed = True, False
+    if not found:
+        raise JournalError(f"there is no journal at {path}: name it with --journal")
+    if not allowed:
+        raise JournalError(
+            f"{path} may not be read by this user; the service's journal is for the group joulepath "
+            "(sudo usermod -aG joulepath USER, then log in anew)"
+        )
