@@ -214,16 +214,19 @@ def connect_for_reading(path: Path) -> sqlite3.Connection:
     wal = Path(f"{path}-wal")
     failure: sqlite3.Error | None = None
     for options in ("mode=ro", "mode=ro&immutable=1"):
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?{options}", uri=True, timeout=5.0)
+        connection = None
         try:
+            connection = sqlite3.connect(f"{path.absolute().as_uri()}?{options}", uri=True, timeout=5.0)
             require_journal(connection, path)
             return connection
         except sqlite3.Error as error:
-            connection.close()
+            if connection is not None:
+                connection.close()
             failure = error
             if wal.exists() and wal.stat().st_size:
                 break  # read without its WAL, a journal would look older than it is
         except JournalError:
+            assert connection is not None
             connection.close()
             raise
     raise JournalError(f"{path} cannot be read as a journal ({failure})") from failure
