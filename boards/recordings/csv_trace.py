@@ -117,6 +117,7 @@ def _recording(
     volts_to_charge: Callable[[Floats], Floats] | None,
 ) -> Recording:
     began_s = float(times_s[0])
+    times_s = times_s - began_s
     notes = damage.notes()
     series: list[Series] = []
     volts: list[tuple[str, Floats, Floats]] = []
@@ -126,7 +127,7 @@ def _recording(
         if not there.any():
             continue
         shared = there.all()
-        at_s, values = (times_s if shared else times_s[there]) - began_s, values if shared else values[there]
+        at_s, values = (times_s, values) if shared else (times_s[there], values[there])
         if column.quantity is None:
             volts.append((column.name, at_s, values))
         else:

@@ -7,6 +7,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
 from datetime import datetime, timezone
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ _FEW = 3  # so many damaged lines are forgiven in any file: its first and last l
 _SHARE = 0.05  # and this share of a long one
 _NAMED = 5  # line numbers told
 _MOST_COLUMNS = 128  # more names than any board has sensors are no names
-_MONTH_FIRST = re.compile(r"(\d\d)-(\d\d)-(\d{4}) (\d\d):(\d\d):(\d\d)(\.\d{1,9})?")
+_MONTH_FIRST = re.compile(r"([0-9]{2}-[0-9]{2}-[0-9]{4}) ([0-9]{2}):([0-9]{2}):([0-9]{2}(?:\.[0-9]{1,9})?)")
 
 
 class BadLine(Exception):
@@ -87,12 +88,18 @@ def month_first_s(text: str) -> float:
     match = _MONTH_FIRST.fullmatch(text)
     if match is None:
         raise BadLine(f"no time stamp MM-DD-YYYY HH:MM:SS: {text[:40]!r}")
-    month, day, year, hour, minute, second, fraction = match.groups()
+    day, hour, minute, second = match[1], int(match[2]), int(match[3]), float(match[4])
+    if hour > 23 or minute > 59 or second >= 60:
+        raise BadLine(f"no such time: {text[:40]!r}")
+    return _day_s(day) + (hour * 60 + minute) * 60 + second
+
+
+@lru_cache(maxsize=64)
+def _day_s(text: str) -> float:
     try:
-        whole = datetime(int(year), int(month), int(day), int(hour), int(minute), int(second), tzinfo=timezone.utc)
+        return datetime.strptime(text, "%m-%d-%Y").replace(tzinfo=timezone.utc).timestamp()
     except ValueError as error:
-        raise BadLine(f"no such time: {text[:40]!r}") from error
-    return whole.timestamp() + (float(fraction) if fraction else 0.0)
+        raise BadLine(f"no such day: {text!r}") from error
 
 
 def iso_s(text: str) -> float:
