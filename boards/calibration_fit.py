@@ -71,8 +71,9 @@ def fit_table(points: Sequence[Point], origin: Origin, interpolate: Mapping[str,
         watts = fit.at(row)
         if watts <= 0:
             raise BoardError(f"the readings make {name} draw {watts:.2f} W, which cannot be: check them")
-        count = sum(point.state == name for point in points)
-        states[name] = State(watts=watts, error_w=fit.half_width(row), readings=count)
+        own = fit.residuals[[point.state == name for point in points]]
+        error_w = fit.half_width(row) * _unrest(own, fit.scatter)
+        states[name] = State(watts=watts, error_w=error_w, readings=len(own))
     idle = states.pop(IDLE)
     warnings = [
         f"{name} draws {state.watts:.2f} W, less than idle ({idle.watts:.2f} W): was it running while read?"
@@ -140,6 +141,16 @@ def _fitted(design: Floats, points: Sequence[Point], origin: Origin, where: str)
             f"{len(points)} readings for {design.shape[1]} unknowns: {error.missing} more are needed, of {where}, "
             f"so that the model's error can be stated ({LEAST_FREEDOM} readings to spare)"
         ) from error
+
+
+def _unrest(own: Floats, scatter: float) -> float:
+    """How many times more a state's own readings scatter than all together, 1 at least.
+
+    A board at rest draws evenly, one at work does not: what all readings share would flatter the latter.
+    """
+    if len(own) < 3 or scatter == 0.0:
+        return 1.0
+    return max(1.0, math.sqrt(float(own @ own) / (len(own) - 1)) / scatter)
 
 
 def _between(states: Mapping[str, State], costs: Mapping[str, float]) -> dict[str, State]:
