@@ -1,4 +1,4 @@
-"""The distributions that a package is built for: their Python, their C library, and which numpy their own packages take."""
+"""The releases that a package is built for: their Python, their C library, and which numpy their own packages take."""
 
 from __future__ import annotations
 

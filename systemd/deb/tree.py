@@ -15,6 +15,7 @@ from dists import Dist
 HERE = Path(__file__).resolve().parent
 TEMPLATES = HERE / "debian"
 SYSTEMD = HERE.parent
+MAINTAINER, ADDRESS = "Joulepath maintainers", "maintainers@example.org"  # $DEBFULLNAME, $DEBEMAIL
 
 # Source below systemd/, and place in the package; {root} is the release's own library root.
 _SYSTEM_FILES = {
@@ -28,7 +29,7 @@ _EXECUTABLE = ("usr/bin/joulepath", "DEBIAN/postinst", "DEBIAN/prerm", "DEBIAN/p
 
 
 def debian_version(upstream: str, dist: Dist) -> str:
-    """``0.2.0.dev1`` for bookworm is ``0.2.0~dev1-1~bookworm1``: before the release, and before trixie's of the same."""
+    """``0.2.0.dev1`` for bookworm is ``0.2.0~dev1-1~bookworm1``: before 0.2.0, and before trixie's."""
     return re.sub(r"\.?(dev|a|b|rc)(\d)", r"~\1\2", upstream) + f"-1~{dist.name}1"
 
 
@@ -72,7 +73,7 @@ def write_copyright(tree: Path, dist: Dist, vendored: list[Distribution]) -> Non
         info = f"{one._path.name}"  # type: ignore[attr-defined]
         paragraphs.append(
             f"Files: {dist.site}/{info.split('-')[0]}*\n"
-            f"Copyright: its authors, named in /{dist.site}/{info}\n"
+            f"Copyright: (c) its authors, named in /{dist.site}/{info}\n"
             f"License: {licence}\n"
             f" {one.name} {one.version}; the text, where its makers ship it, is in /{dist.site}/{info}.\n"
         )
@@ -91,6 +92,7 @@ def write_control(tree: Path, dist: Dist, arch: str, upstream: str, native: list
         "NEXT_PYTHON": dist.next_python(),
         "NATIVE": ", ".join(native),
         "DATE": formatdate(epoch),
+        "MAINTAINER": f"{os.environ.get('DEBFULLNAME', MAINTAINER)} <{os.environ.get('DEBEMAIL', ADDRESS)}>",
     }
     _put(tree / "usr/share/doc/joulepath/changelog.Debian.gz", _gz(_filled("changelog", values)))
     values["SIZE"] = str(installed_kib(tree))

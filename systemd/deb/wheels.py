@@ -28,9 +28,15 @@ BUILD_TOOLS = ("setuptools>=77",)
 PRUNED = (
     "bin",  # command-line tools of the libraries
     "**/tests",
+    "**/__pycache__",
     "**/*.pyi",
     "**/*.a",
     "**/include",
+    "numpy/*core/_operand_flag_tests.*.so",
+    "numpy/*core/_struct_ufunc_tests.*.so",
+    "numpy/distutils",  # builds extensions
+    "tqdm/completion.sh",
+    "tqdm/tqdm.1",
     "cv2/data/*.xml",  # face detectors
     "ai_edge_litert/libLiteRtWebGpuAccelerator.so",  # graphics processors through WebGPU: 17 MB
     "ai_edge_litert/vendors",  # compiler plugins for phone chips
