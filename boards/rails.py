@@ -6,6 +6,7 @@ are multiplied. Rails are told apart by their label, because hwmon numbers move 
 
 from __future__ import annotations
 
+import errno
 import re
 import time
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ TOTAL_LABELS = ("VDD_IN", "POM_5V_IN")
 _PAIRED = {"ina3221": (1, 2, 3), "ina219": (1,), "ina220": (1,), "ina226": (1,), "ina230": (1,), "ina231": (1,)}
 _INA2XX = {"ina219", "ina220", "ina226", "ina230", "ina231", "ina238"}
 _MOST_WATTS = 5_000.0
+# TI's data sheet of the INA3221 (SBOS576): shunt offset at most 80 uV, which is two steps of its register.
+INA3221_OFFSET_STEPS = 2
 
 
 @dataclass(frozen=True)
@@ -35,17 +38,22 @@ class Rail:
 
 
 class ProductSensor:
-    """Watts as millivolts times milliamperes, at the middle of the two reads."""
+    """Watts as millivolts times milliamperes, at the middle of the two reads.
 
-    def __init__(self, voltage_mv: SysfsFile, current_ma: SysfsFile) -> None:
+    Less than `least_w` is not believed. An idle line may well read a step or two below zero, because the chip's offset
+    does; to cut that off would bias every sum the line is part of.
+    """
+
+    def __init__(self, voltage_mv: SysfsFile, current_ma: SysfsFile, least_w: float = 0.0) -> None:
         self._voltage_mv = voltage_mv
         self._current_ma = current_ma
+        self._least_w = least_w
 
     def read(self) -> Reading:
         millivolts, first_ns = self._voltage_mv.read_int()
         milliamperes, second_ns = self._current_ma.read_int()
         watts = millivolts * milliamperes * 1e-6
-        if not 0 <= watts <= _MOST_WATTS:
+        if not self._least_w <= watts <= _MOST_WATTS:
             raise SensorLost(f"{self._current_ma.path}: implausible power {millivolts} mV x {milliamperes} mA")
         return Reading(watts, (first_ns + second_ns) // 2)
 
@@ -54,13 +62,18 @@ class ProductSensor:
         self._current_ma.close()
 
 
-def find_hwmon_rails(sys_root: Path, clock: Clock = time.monotonic_ns) -> list[Rail]:
-    """All power lines under `class/hwmon`; labels that collide are told apart by their chip's folder."""
+def find_hwmon_rails(
+    sys_root: Path, clock: Clock = time.monotonic_ns, passed_over: list[str] | None = None
+) -> list[Rail]:
+    """All power lines under `class/hwmon`; labels that collide are told apart by their chip's folder.
+
+    Channels that are switched off (the driver answers ENODATA) are no lines; `passed_over` gets a sentence for each.
+    """
     rails: list[Rail] = []
     for chip_folder in numbered(sys_root / "class/hwmon", "hwmon"):
         chip = read_once_word(chip_folder / "name") or chip_folder.name
-        rails += _direct_rails(chip_folder, chip, clock) or _paired_rails(chip_folder, chip, clock)
-    return _mark_lone_monitor(_unique(rails))
+        rails += _direct_rails(chip_folder, chip, clock) or _paired_rails(chip_folder, chip, clock, passed_over)
+    return _mark_lone_monitor(unique_rails(rails))
 
 
 def _direct_rails(folder: Path, chip: str, clock: Clock) -> list[Rail]:
@@ -70,24 +83,30 @@ def _direct_rails(folder: Path, chip: str, clock: Clock) -> list[Rail]:
         if not path.exists():
             path = folder / f"power{number}_average"
         label = _label(folder, number, ("power", "in")) or (chip if number == 1 else f"{chip}-{number}")
-        if _usable(label):
+        if usable_label(label):
             sensor = ScaledSensor(SysfsFile(path, clock), 1e-6, low=0.0, high=_MOST_WATTS)
             total = label in TOTAL_LABELS or chip == "power_meter"  # ACPI's meter sits at the machine's inlet
             rails.append(Rail(label, sensor, path, chip, total, _ina2xx_resolution_w(folder, chip)))
     return rails
 
 
-def _paired_rails(folder: Path, chip: str, clock: Clock) -> list[Rail]:
+def _paired_rails(folder: Path, chip: str, clock: Clock, passed_over: list[str] | None) -> list[Rail]:
     rails = []
     for number in _PAIRED.get(chip, ()):
         voltage, current = folder / f"in{number}_input", folder / f"curr{number}_input"
         if not (voltage.exists() and current.exists()):
             continue
         label = _label(folder, number, ("in", "curr")) or f"{chip}-{number}"
-        if _usable(label):
-            sensor = ProductSensor(SysfsFile(voltage, clock), SysfsFile(current, clock))
-            resolution_w = _pair_resolution_w(folder, chip, number, read_once_int(voltage))
-            rails.append(Rail(label, sensor, current, chip, label in TOTAL_LABELS, resolution_w))
+        if not usable_label(label):
+            continue
+        if _switched_off(folder, number):
+            if passed_over is not None:
+                passed_over.append(f"{label} ({voltage}): switched off")
+            continue
+        resolution_w = _pair_resolution_w(folder, chip, number, read_once_int(voltage))
+        least_w = -INA3221_OFFSET_STEPS * resolution_w
+        sensor = ProductSensor(SysfsFile(voltage, clock), SysfsFile(current, clock), least_w)
+        rails.append(Rail(label, sensor, current, chip, label in TOTAL_LABELS, resolution_w))
     return rails
 
 
@@ -107,7 +126,21 @@ def _label(folder: Path, number: int, stems: tuple[str, ...]) -> str | None:
     return None
 
 
-def _usable(label: str) -> bool:
+def _switched_off(folder: Path, number: int) -> bool:
+    if read_once_int(folder / f"in{number}_enable") == 0:
+        return True
+    file = SysfsFile(folder / f"in{number}_input")
+    try:
+        file.read_int()
+    except SensorLost as error:
+        return isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.ENODATA
+    finally:
+        file.close()
+    return False
+
+
+def usable_label(label: str) -> bool:
+    """Whether a label names a line, not a pin that is not connected or a sum of unlike things."""
     return "NC" not in label.split("_") and label != "NC" and label.lower() != "sum of shunt voltages"
 
 
@@ -125,14 +158,19 @@ def _ina2xx_resolution_w(folder: Path, chip: str) -> float:
 
 
 def _pair_resolution_w(folder: Path, chip: str, number: int, millivolts: int | None) -> float:
-    """INA3221: the current step is 40 uV over the shunt, times the present voltage."""
-    shunt_uohm = read_once_int(folder / f"shunt{number}_resistor")
-    if chip != "ina3221" or not shunt_uohm or shunt_uohm <= 0 or not millivolts or millivolts <= 0:
+    if chip != "ina3221":
+        return 0.0
+    return ina3221_resolution_w(read_once_int(folder / f"shunt{number}_resistor"), millivolts)
+
+
+def ina3221_resolution_w(shunt_uohm: int | None, millivolts: int | None) -> float:
+    """The current step, 40 uV over the shunt, times the present voltage; 0 where either is unknown."""
+    if not shunt_uohm or shunt_uohm <= 0 or not millivolts or millivolts <= 0:
         return 0.0
     return 40.0 / shunt_uohm * millivolts * 1e-3
 
 
-def _unique(rails: list[Rail]) -> list[Rail]:
+def unique_rails(rails: list[Rail]) -> list[Rail]:
     """The same label on two chips gets the chip's folder, which is all that tells them apart."""
     labels = [rail.label for rail in rails]
     return [

@@ -12,8 +12,11 @@ from boards.sysfs import Clock, ScaledSensor, SysfsFile, numbered, read_once_int
 LOWEST_C = -40.0  # -256 means "switched off" on Jetsons; no running board is this cold
 HIGHEST_C = 150.0
 # The first zone is *the* temperature for the controller, so those that follow the processor come first.
-_PROCESSOR_FIRST = ("cpu", "x86_pkg_temp", "soc", "tj", "mcpu", "package", "gpu", "thermal", "acpitz")
+# A Jetson's `tj` is the hottest of all its sensors, which is what its firmware throttles by.
+_PROCESSOR_FIRST = ("tj", "cpu", "x86_pkg_temp", "bcpu", "mcpu", "soc", "package", "gpu", "thermal", "acpitz")
 _THROTTLES = ("thermal-cpufreq", "thermal-devfreq", "cpufreq", "devfreq", "processor", "intel_powerclamp", "cpu")
+_ALERTS = "-throttle-alert"  # Jetsons: the firmware slows this unit down
+_SWITCHED_OFF_MC = -256_000  # Jetsons, JetPack 4 and 5: the unit behind this zone has no power
 _HWMON_CHIPS = ("coretemp", "k10temp", "zenpower", "cpu_thermal", "soc_thermal")
 
 
@@ -53,11 +56,13 @@ def find_zones(sys_root: Path, clock: Clock = time.monotonic_ns) -> tuple[list[Z
         try:
             celsius = sensor.read().value
         except SensorLost as error:
-            ignored.append(f"{name}: {error}")
+            off = read_once_int(path) == _SWITCHED_OFF_MC
+            ignored.append(f"{name}: {'switched off (-256 °C)' if off else error}")
             sensor.close()
             continue
-        if name.upper().startswith("PMIC") and celsius == 100.0:
-            ignored.append(f"{name}: reads a constant 100 °C, which is a place holder")
+        placeholder = _placeholder(name, celsius)
+        if placeholder:
+            ignored.append(f"{name}: {placeholder}")
             sensor.close()
             continue
         zones.append(Zone(name, sensor, path))
@@ -71,10 +76,20 @@ def find_throttle(sys_root: Path, clock: Clock = time.monotonic_ns) -> ThrottleS
     states = [
         SysfsFile(folder / "cur_state", clock)
         for folder in numbered(sys_root / "class/thermal", "cooling_device")
-        if (read_once_word(folder / "type") or "").lower().startswith(_THROTTLES)
-        and read_once_int(folder / "cur_state") is not None
+        if _throttles(read_once_word(folder / "type") or "") and read_once_int(folder / "cur_state") is not None
     ]
     return ThrottleSensor(states, clock) if states else None
+
+
+def _throttles(kind: str) -> bool:
+    return kind.lower().startswith(_THROTTLES) or kind.endswith(_ALERTS)
+
+
+def _placeholder(name: str, celsius: float) -> str | None:
+    """Why a zone that reads well is no temperature of anything, or None."""
+    if name.upper().startswith("PMIC") and celsius == 100.0:
+        return "reads a constant 100 °C, which is a place holder"
+    return "a mean for the fan's control, no sensor" if name.startswith("thermal-fan-est") else None
 
 
 def _celsius(path: Path, clock: Clock) -> ScaledSensor:
