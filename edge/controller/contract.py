@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,16 @@ class Candidate:
     power_w: float | None = None  # of the board while this variant runs, expected here
     macs: int | None = None
     usable: bool = True  # False once it failed to load or to verify
+
+
+@dataclass(frozen=True)
+class FrameSeen:
+    """One frame that went through: what a controller learns from."""
+
+    variant: str
+    infer_ms: float
+    window_ms: float  # from its start to the next frame's start
+    energy_mj: float | None = None  # of the whole window; None where it is unavailable
 
 
 @dataclass(frozen=True)
@@ -33,16 +43,36 @@ class Observation:
     throttled: bool | None = None
     undervoltage: bool | None = None  # the supply sags under the load
     fps: float | None = None
+    battery_energy_j: float | None = None  # left, where the board counts it
+    camera_fps: float | None = None  # what the source delivers; None where it waits for us
+    utc_s: float | None = None  # only while the clock is synchronised
+    frames: tuple[FrameSeen, ...] = ()  # those since the last observation
+
+
+@dataclass(frozen=True)
+class GoalStatus:
+    """How one goal stands, in words for people; `at risk` and `not feasible` are told before it is too late."""
+
+    goal: str
+    state: Literal["met", "at risk", "not feasible", "unknown"]
+    text: str
 
 
 @dataclass(frozen=True)
 class Decision:
-    """Which variant shall run, and why: a sentence for people and the numbers behind it."""
+    """Which variant shall run, and why: a sentence for people and the numbers behind it.
+
+    `expected` holds what the controller foretells for that variant (``latency_ms``, ``energy_mj`` a frame, ``power_w``,
+    ``temperature_c`` a minute from now), to be held against what came. `notes` are readings that were refused.
+    """
 
     variant: str
     reason: str
     numbers: Mapping[str, float | str] = field(default_factory=dict)
     emergency: bool = False
+    expected: Mapping[str, float] = field(default_factory=dict)
+    goals: tuple[GoalStatus, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class Controller(Protocol):

@@ -1,0 +1,110 @@
+"""How much the battery holds, and how long it will last.
+
+Where the board counts joules left, those are taken. Where only the state of charge is known, the energy behind one
+point of charge is learnt from what was drawn while the charge fell: capacity = drawn / fallen, by a filter whose
+prior is the stated capacity. Charge curves are not straight and batteries age, so the capacity walks.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+_PRIOR_SHARE = 0.5  # one standard deviation of an unstated capacity, as a share of it
+_WALK_SHARE = 0.01  # of the capacity, for each tenth of charge
+_STEP = 0.02  # charge that must fall before anything is learnt: gauges move in hundredths
+_CHARGE_VAR = 0.006**2  # of one difference of two readings
+_GUESS_J = 18.5 * 3600  # two 18650 cells of 2.5 Ah
+_GAIN_MEMORY_S = 1800.0
+_GAIN_RECENT_S = 120.0
+_GAIN_HOLDS_S = 900.0  # how long the sky stays as it is
+_GAIN_TRUST_S = 600.0
+_GAIN_CAUTION = 0.95
+_RISE = 0.004  # a charge that grew by more was charged meanwhile
+
+
+@dataclass(frozen=True)
+class BatteryModel:
+    """`capacity_j` is the energy of a full battery as believed now; `left_j` None while nothing is known."""
+
+    capacity_j: float = _GUESS_J
+    capacity_var: float = (_PRIOR_SHARE * _GUESS_J) ** 2
+    charge: float | None = None
+    counted_j: float | None = None
+    mark: float | None = None  # the charge since which `drawn_j` is counted
+    drawn_j: float = 0.0
+    gain_w: float = 0.0  # what flows in from elsewhere (a panel), mean of half an hour
+    recent_gain_w: float = 0.0  # the same of the last two minutes
+    gain_seen_s: float = 0.0
+
+    @classmethod
+    def stated(cls, capacity_j: float | None) -> BatteryModel:
+        """With a capacity that somebody stated (believed to a fifth: packs age), or without."""
+        if capacity_j is None or not capacity_j > 0:
+            return cls()
+        return cls(capacity_j, (0.2 * capacity_j) ** 2)
+
+    def seen(
+        self, charge: float | None, counted_j: float | None, power_w: float | None, elapsed_s: float, on_mains: bool
+    ) -> BatteryModel:
+        """After `elapsed_s` at a mean of `power_w`. Readings that cannot be true are left out; None is unknown."""
+        ratio = charge if charge is not None and 0 <= charge <= 1 else None
+        counted = counted_j if counted_j is not None and math.isfinite(counted_j) and counted_j >= 0 else None
+        drawn = power_w * elapsed_s if power_w is not None and math.isfinite(power_w) and power_w >= 0 else None
+        moved = replace(self, charge=self.charge if ratio is None else ratio, counted_j=counted)
+        moved = moved._gained(self.counted_j, drawn, elapsed_s, on_mains)
+        if ratio is None:
+            return moved if drawn is None else replace(moved, drawn_j=self.drawn_j + drawn)
+        if self.mark is None or on_mains or drawn is None or ratio > self.mark + _RISE:
+            return replace(moved, mark=ratio, drawn_j=0.0)
+        moved = replace(moved, drawn_j=self.drawn_j + drawn)
+        return moved._learnt(ratio) if self.mark - ratio >= _STEP else moved
+
+    def _gained(self, before_j: float | None, drawn_j: float | None, elapsed_s: float, on_mains: bool) -> BatteryModel:
+        """What flowed in: the change of what is left and what was drawn. Only a gauge that counts can tell."""
+        if before_j is None or self.counted_j is None or drawn_j is None or on_mains or not 0 < elapsed_s < 60:
+            return self
+        gain_w = (self.counted_j - before_j + drawn_j) / elapsed_s
+        seen_s = self.gain_seen_s + elapsed_s
+        weight, recent_weight = elapsed_s / min(_GAIN_MEMORY_S, seen_s), elapsed_s / min(_GAIN_RECENT_S, seen_s)
+        return replace(
+            self,
+            gain_w=self.gain_w + weight * (gain_w - self.gain_w),
+            recent_gain_w=self.recent_gain_w + recent_weight * (gain_w - self.recent_gain_w),
+            gain_seen_s=seen_s,
+        )
+
+    def expected_gain_w(self, over_s: float) -> float:
+        """What may be counted on over the next `over_s`: for minutes what flows now, for hours what flowed on the mean,
+        and of either only the part that a while of watching vouches for."""
+        now_share = math.exp(-over_s / _GAIN_HOLDS_S)
+        gain_w = now_share * self.recent_gain_w + (1 - now_share) * self.gain_w
+        return max(0.0, gain_w) * min(1.0, self.gain_seen_s / _GAIN_TRUST_S) * _GAIN_CAUTION
+
+    def _learnt(self, ratio: float) -> BatteryModel:
+        assert self.mark is not None
+        fallen = self.mark - ratio
+        variance = self.capacity_var + (_WALK_SHARE * self.capacity_j) ** 2 * fallen * 10
+        # drawn = capacity * fallen, and the fall is known to `_CHARGE_VAR`.
+        innovation = self.drawn_j - self.capacity_j * fallen
+        spread = fallen**2 * variance + self.capacity_j**2 * _CHARGE_VAR
+        gain = fallen * variance / spread
+        capacity_j = max(0.1 * self.capacity_j, self.capacity_j + gain * innovation)
+        return replace(
+            self, capacity_j=capacity_j, capacity_var=variance * (1 - gain * fallen), mark=ratio, drawn_j=0.0
+        )
+
+    @property
+    def left_j(self) -> float | None:
+        """Joules left: counted where the board counts, else charge times capacity less what was drawn since."""
+        if self.counted_j is not None:
+            return self.counted_j
+        if self.charge is None:
+            return None
+        since = self.drawn_j if self.mark is not None and self.mark == self.charge else 0.0
+        return max(0.0, self.charge * self.capacity_j - min(since, 0.01 * self.capacity_j))
+
+    @property
+    def left_spread(self) -> float:
+        """One standard deviation of `left_j` as a share of it."""
+        return 0.01 if self.counted_j is not None else math.sqrt(self.capacity_var) / self.capacity_j

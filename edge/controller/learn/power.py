@@ -1,0 +1,111 @@
+"""What each variant draws: the board's idle power, and the dynamic power of each variant while it infers.
+
+A frame's window of W seconds with L seconds of inference costs E = idle W + dynamic(v) L, with
+dynamic(v) = base(v) exp(common + own(v)). An extended Kalman filter holds idle, the common factor, and each variant's
+own one; correlations between them are left out, which is safe here because each step divides one innovation among them
+by their variances and can only move towards what was seen.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+_IDLE_WALK_VAR = 2e-5  # W**2 a second: fans, radios and regulators come and go
+_COMMON_WALK_VAR = 1e-5  # a second
+_OWN_WALK_VAR = 1e-7
+_OWN_PRIOR_VAR = 0.05**2  # a profile is right to about 5 %
+_UNKNOWN_OWN_VAR = 0.15**2  # dynamic power that was guessed from multiply-accumulates
+_COMMON_PRIOR_VAR = 0.5**2
+_IDLE_PRIOR_SHARE = 0.3  # one standard deviation of the idle power's prior
+_NOISE_SHARE = 0.03  # of a window's energy, before the scatter itself is known
+_NOISE_WEIGHT = 0.02
+_LARGEST_STEP = 1.0  # of a logarithm in one update
+
+
+@dataclass(frozen=True)
+class PowerModel:
+    """Watts: mean and variance of the idle power; logarithms for the factors. `base_w` is dynamic power by variant."""
+
+    base_w: Mapping[str, float]
+    idle_w: float
+    idle_var: float
+    guessed: frozenset[str] = frozenset()
+    common: float = 0.0
+    common_var: float = _COMMON_PRIOR_VAR
+    own: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    noise_var: float = _NOISE_SHARE**2  # of relative errors
+    windows: int = 0
+
+    @classmethod
+    def prior(cls, base_w: Mapping[str, float], idle_w: float, guessed: frozenset[str] = frozenset()) -> PowerModel:
+        """Before anything was seen: the profile's figures, or guesses, to some 30 % and 50 %."""
+        return cls(base_w, idle_w, (_IDLE_PRIOR_SHARE * idle_w) ** 2, guessed)
+
+    def seen(self, variant: str, energy_j: float, window_s: float, infer_s: float) -> PowerModel:
+        """After one window, or several of one variant taken together. What cannot be true changes nothing."""
+        possible = variant in self.base_w and 0 < infer_s <= window_s < 3600 and 0 < energy_j < 1e6 * window_s
+        if not possible:
+            return self
+        own, own_var = self._own(variant)
+        idle_var = self.idle_var + _IDLE_WALK_VAR * window_s
+        common_var = self.common_var + _COMMON_WALK_VAR * window_s
+        own_var += _OWN_WALK_VAR * window_s
+        dynamic_j = self.base_w[variant] * math.exp(self.common + own) * infer_s
+        expected_j = self.idle_w * window_s + dynamic_j
+        innovation = energy_j - expected_j
+        spread = window_s**2 * idle_var + dynamic_j**2 * (common_var + own_var) + self.noise_var * expected_j**2 + 1e-12
+        idle_gain = window_s * idle_var / spread
+        common_gain, own_gain = dynamic_j * common_var / spread, dynamic_j * own_var / spread
+        rest = innovation / expected_j
+        return replace(
+            self,
+            idle_w=max(0.0, self.idle_w + idle_gain * innovation),
+            idle_var=idle_var * (1 - idle_gain * window_s),
+            common=self.common + _bounded(common_gain * innovation),
+            common_var=common_var * (1 - common_gain * dynamic_j),
+            own={
+                **self.own,
+                variant: (own + _bounded(own_gain * innovation), own_var * (1 - own_gain * dynamic_j)),
+            },
+            noise_var=self._noise(rest),
+            windows=self.windows + 1,
+        )
+
+    def _own(self, variant: str) -> tuple[float, float]:
+        return self.own.get(variant, (0.0, _UNKNOWN_OWN_VAR if variant in self.guessed else _OWN_PRIOR_VAR))
+
+    def _noise(self, rest: float) -> float:
+        if self.windows < 5:
+            return self.noise_var
+        bounded = min(rest * rest, 16 * self.noise_var)
+        return max(1e-6, self.noise_var + _NOISE_WEIGHT * (bounded - self.noise_var))
+
+    def dynamic_w(self, variant: str) -> float | None:
+        """Watts over idle while `variant` infers; None for an unknown variant."""
+        base = self.base_w.get(variant)
+        if base is None:
+            return None
+        own, _ = self._own(variant)
+        return base * math.exp(self.common + own)
+
+    def energy_j(self, variant: str, window_s: float, infer_s: float) -> float | None:
+        """Expected energy of one window."""
+        dynamic = self.dynamic_w(variant)
+        return None if dynamic is None else self.idle_w * window_s + dynamic * infer_s
+
+    def power_w(self, variant: str, busy: float) -> float | None:
+        """Mean power with the share `busy` (0..1) of time spent inferring."""
+        dynamic = self.dynamic_w(variant)
+        return None if dynamic is None else self.idle_w + dynamic * min(1.0, max(0.0, busy))
+
+    def spread_w(self, variant: str, busy: float) -> float:
+        """One standard deviation of `power_w`."""
+        dynamic = self.dynamic_w(variant) or 0.0
+        _, own_var = self._own(variant)
+        return math.sqrt(self.idle_var + (dynamic * busy) ** 2 * (self.common_var + own_var))
+
+
+def _bounded(step: float) -> float:
+    return min(_LARGEST_STEP, max(-_LARGEST_STEP, step))

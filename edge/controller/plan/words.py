@@ -1,0 +1,119 @@
+"""Sentences for the people who read the journal."""
+
+from __future__ import annotations
+
+from edge.controller.contract import GoalStatus, Observation
+from edge.controller.goals import Goals
+from edge.controller.hull import Mix, Option
+from edge.controller.plan.budget import Budget, battery_status
+from edge.controller.plan.options import Choice
+from edge.controller.plan.state import Learnt, PlanState
+
+
+def reason_for(option: Option, mix: Mix, binding: Budget | None, options: Choice, ruled: str, waits: bool) -> str:
+    """Why `option` runs, in one sentence."""
+    if waits:
+        return "stays for the dwell time"
+    if ruled:
+        return ruled
+    best = max(options.all, key=lambda o: o.accuracy)
+    if option.id == best.id:
+        return "the most accurate variant: every goal is met with it"
+    if options.gave_up:
+        return f"no variant meets the {options.gave_up[0]} goal: {option.id} comes nearest"
+    if binding is not None and mix.high.id != _best(options.fit).id:
+        return f"{binding.text}, so {option.id}{_sharing(mix)} ({option.power_w:.2f} W)"
+    if binding is not None and not mix.alone:
+        return f"{binding.text}, so {option.id}{_sharing(mix)}"
+    for barred, text in (
+        (options.late, "would be late"),
+        (options.hungry, "would draw too much"),
+        (options.hot, "would be too hot"),
+    ):
+        if best.id in barred:
+            return f"{best.id} {text}; {option.id} is the most accurate that does not"
+    return f"{option.id} is the most accurate that meets the goals"
+
+
+def _best(options: tuple[Option, ...]) -> Option:
+    return max(options, key=lambda o: o.accuracy)
+
+
+def _sharing(mix: Mix) -> str:
+    if mix.alone:
+        return ""
+    return f", sharing time: {mix.high.id} for {100 * mix.share:.0f} %, {mix.low.id} for the rest"
+
+
+def goal_statuses(
+    state: PlanState,
+    learnt: Learnt,
+    seen: Observation,
+    goals: Goals,
+    option: Option,
+    options: Choice,
+    mix: Mix,
+) -> tuple[GoalStatus, ...]:
+    """One line for each goal that was stated."""
+    power_w = mix.low.power_w + (mix.high.power_w - mix.low.power_w) * mix.share
+    least_w = min(o.power_w for o in options.all)
+    statuses = [
+        battery_status(state, learnt, seen, goals, power_w, least_w),
+        _heat(learnt, seen, goals, power_w),
+        _power(seen, goals, option, options),
+        _deadline(goals, option, options),
+        _accuracy(goals, option, options),
+    ]
+    return tuple(status for status in statuses if status is not None)
+
+
+def _heat(learnt: Learnt, seen: Observation, goals: Goals, power_w: float) -> GoalStatus | None:
+    limit = goals.max_temperature_c
+    if limit is None:
+        return None
+    if seen.temperature_c is None:
+        return GoalStatus("temperature", "unknown", "no temperature is known")
+    now = f"{seen.temperature_c:.1f} °C of {limit:g} °C"
+    if seen.temperature_c > limit:
+        return GoalStatus("temperature", "at risk", f"{now}: over the limit")
+    if not learnt.thermal.known:
+        return GoalStatus("temperature", "met", now)
+    later_c, _ = learnt.thermal.expected_c(power_w, 600.0)
+    state = "met" if later_c <= limit else "at risk"
+    return GoalStatus("temperature", state, f"{now}, {later_c:.0f} °C expected in 10 min at {power_w:.1f} W")  # type: ignore[arg-type]
+
+
+def _power(seen: Observation, goals: Goals, option: Option, options: Choice) -> GoalStatus | None:
+    if goals.max_power_w is None:
+        return None
+    text = f"{option.power_w:.2f} W expected of {goals.max_power_w:g} W"
+    return GoalStatus("power", "not feasible" if "power" in options.gave_up else "met", text)
+
+
+def _deadline(goals: Goals, option: Option, options: Choice) -> GoalStatus | None:
+    limit = goals.longest_ms
+    if limit is None:
+        return None
+    text = f"{option.latency_ms:.1f} ms expected of {limit:g} ms"
+    if "deadline" in options.gave_up:
+        return GoalStatus("deadline", "not feasible", text)
+    return GoalStatus("deadline", "at risk" if option.id in options.late else "met", text)
+
+
+def _accuracy(goals: Goals, option: Option, options: Choice) -> GoalStatus | None:
+    if goals.min_accuracy is None:
+        return None
+    text = f"{100 * option.accuracy:.1f} % of at least {100 * goals.min_accuracy:g} %"
+    if option.accuracy >= goals.min_accuracy:
+        return GoalStatus("accuracy", "met", text)
+    return GoalStatus("accuracy", "not feasible" if "accuracy" in options.gave_up else "at risk", text)
+
+
+def refusals(state: PlanState, refused: dict[str, str], learnt: Learnt) -> tuple[str, ...]:
+    """What was refused now and was not refused at the last decision: each told once, not four times a second."""
+    told = [text for name, text in refused.items() if name not in state.refused]
+    if learnt.standstill.frozen and "frozen" not in state.refused:
+        told.append(
+            f"the temperature stands at {learnt.standstill.temperature_c} °C although it must have moved: refused"
+        )
+    return tuple(told)

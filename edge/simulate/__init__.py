@@ -1,0 +1,1 @@
+"""Controllers tried on simulated worlds, in seconds instead of hours."""

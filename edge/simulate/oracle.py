@@ -1,0 +1,184 @@
+"""The hindsight oracle: the best that could have been done, knowing everything that was to come.
+
+Time is cut into epochs; in each, every variant may run for a share of it (so that no dwell time binds the oracle, and
+no controller can beat it by sharing time more finely). A linear programme maximises served accuracy less switch costs:
+
+    maximise   sum_k n_k sum_v a_kv x_kv - cost sum_k |x_k - x_(k-1)|/2
+    subject to sum_v x_kv <= 1;  case temperature linear in power;  chip under the limit at each epoch's begin and end;
+               joules left never negative;  power limit and lowest accuracy by leaving variants out
+
+a_kv is the accuracy times the true chance of being on time in that epoch. Solved by HiGHS (Huangfu and Hall, 2018)
+through scipy. Limits that no plan can keep are softened by a price far above any accuracy.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from edge.errors import JoulepathError
+from edge.simulate.scenario import Scenario
+from edge.simulate.world import TrueVariant
+
+_PRICE = 50.0  # of a degree-epoch over the limit, in frames
+_SWITCH_COST = 0.02  # frames lost by one switch
+
+
+@dataclass(frozen=True)
+class OraclePlan:
+    """What the oracle reached: mean accuracy over all frames due, and the shares by epoch (rows) and variant."""
+
+    accuracy: float
+    energy_j: float
+    shares: list[list[float]]
+    epoch_s: float
+    feasible: bool  # whether every limit could be kept
+
+
+def solve(scenario: Scenario, epoch_s: float = 10.0) -> OraclePlan:
+    """The optimum for `scenario`. Raises JoulepathError without scipy."""
+    try:
+        import numpy as np
+        from scipy.optimize import linprog
+        from scipy.sparse import lil_matrix
+    except ImportError as error:
+        raise JoulepathError("the oracle needs scipy: pip install 'joulepath[simulate]'") from error
+    problem = _Problem(scenario, epoch_s)
+    rows, bounds, equal, values = problem.build(lil_matrix)
+    answer: Any = linprog(
+        -np.array(problem.gain),
+        A_ub=rows.tocsr(),
+        b_ub=np.array(bounds),
+        A_eq=equal.tocsr(),
+        b_eq=np.array(values),
+        bounds=problem.limits,
+        method="highs",
+    )
+    if answer.status != 0:
+        raise JoulepathError(f"the oracle of {scenario.name} was not solved: {answer.message}")
+    return problem.plan(answer.x)
+
+
+class _Problem:
+    """Columns: shares x (epochs x variants), case temperature (epochs + 1), slack of heat and of the battery, moves."""
+
+    def __init__(self, scenario: Scenario, epoch_s: float) -> None:
+        self.scenario, self.epoch_s = scenario, epoch_s
+        self.epochs = max(1, round(scenario.seconds / epoch_s))
+        self.variants = scenario.physics.variants
+        self.count = len(self.variants)
+        self.heat = self.epochs * self.count
+        self.slack = self.heat + self.epochs + 1
+        self.moves = self.slack + 2 * self.epochs
+        self.columns = self.moves + self.epochs * self.count
+        self.frames = scenario.fps * epoch_s
+        self.gain = [0.0] * self.columns
+        self.limits: list[tuple[float, float | None]] = [(0.0, 1.0)] * self.heat
+        self.limits += [(-1e3, 1e3)] * (self.epochs + 1)
+        self.limits += [(0.0, None)] * (self.columns - self.slack)
+        self._figures()
+
+    def _figures(self) -> None:
+        self.watts: list[list[float]] = []
+        self.base_w: list[float] = []
+        for k in range(self.epochs):
+            at_s = (k + 0.5) * self.epoch_s
+            physics = self.scenario.physics
+            self.base_w.append(physics.idle_w + physics.background_w(at_s))
+            row = []
+            for v, variant in enumerate(self.variants):
+                busy = min(1.0, variant.latency_ms * physics.slowdown(at_s, False) * self.scenario.fps / 1000)
+                watts = physics.power_w(variant, busy, at_s, False)
+                row.append(watts - self.base_w[k])
+                self.gain[k * self.count + v] = self.frames * self._worth(variant, at_s, watts)
+            self.watts.append(row)
+        for column in range(self.slack, self.moves):
+            self.gain[column] = -_PRICE * self.frames
+        for column in range(self.moves, self.columns):
+            self.gain[column] = -_SWITCH_COST / 2
+
+    def _worth(self, variant: TrueVariant, at_s: float, watts: float) -> float:
+        goals = self.scenario.goals
+        if goals.max_power_w is not None and watts > goals.max_power_w:
+            cheapest = min(self.variants, key=lambda v: v.latency_ms * v.dynamic_w)
+            if variant.id != cheapest.id:
+                return -1.0
+        if goals.min_accuracy is not None and variant.accuracy < goals.min_accuracy:
+            return 0.0
+        return variant.accuracy * on_time(self.scenario, variant, at_s)
+
+    def build(self, matrix: Any) -> tuple[Any, list[float], Any, list[float]]:
+        goals, physics, n = self.scenario.goals, self.scenario.physics, self.count
+        limit_c = goals.max_temperature_c
+        rows = matrix((5 * self.epochs + 2 * self.heat, self.columns))
+        bounds: list[float] = []
+        equal = matrix((self.epochs + 1, self.columns))
+        values = [physics.start_c]
+        equal[0, self.heat] = 1.0
+        left_j = physics.battery_j
+        for k in range(self.epochs):
+            at_s = (k + 0.5) * self.epoch_s
+            resistance = physics.resistance(at_s)
+            decay = math.exp(-self.epoch_s / (resistance * physics.capacity_j_per_k))
+            equal[k + 1, self.heat + k + 1] = 1.0
+            equal[k + 1, self.heat + k] = -decay
+            values.append((1 - decay) * (physics.ambient_c(at_s) + resistance * self.base_w[k]))
+            row = len(bounds)
+            for v in range(n):
+                rows[row, k * n + v] = 1.0
+                equal[k + 1, k * n + v] = -(1 - decay) * resistance * self.watts[k][v]
+            bounds.append(1.0)
+            if limit_c is not None:
+                for end in (0, 1):
+                    row = len(bounds)
+                    rows[row, self.heat + k + end] = 1.0
+                    rows[row, self.slack + k] = -1.0
+                    for v in range(n):
+                        rows[row, k * n + v] = physics.chip_k_per_w * self.watts[k][v]
+                    bounds.append(limit_c - physics.chip_k_per_w * self.base_w[k])
+            if math.isfinite(left_j):
+                row = len(bounds)
+                for j in range(k + 1):
+                    for v in range(n):
+                        rows[row, j * n + v] = self.watts[j][v] * self.epoch_s
+                rows[row, self.slack + self.epochs + k] = -3600.0
+                spent = sum(
+                    (self.base_w[j] - physics.solar_w((j + 0.5) * self.epoch_s)) * self.epoch_s for j in range(k + 1)
+                )
+                bounds.append(left_j - spent)
+            for v in range(n):
+                for sign in (1.0, -1.0):
+                    row = len(bounds)
+                    rows[row, k * n + v] = sign
+                    if k:
+                        rows[row, (k - 1) * n + v] = -sign
+                    rows[row, self.moves + k * n + v] = -1.0
+                    bounds.append(0.0 if k else 1.0)
+        return rows[: len(bounds)], bounds, equal, values
+
+    def plan(self, solution: Any) -> OraclePlan:
+        n, served, energy_j = self.count, 0.0, 0.0
+        shares = []
+        for k in range(self.epochs):
+            row = [float(solution[k * n + v]) for v in range(n)]
+            shares.append(row)
+            served += sum(max(0.0, self.gain[k * n + v]) * row[v] for v in range(n))
+            energy_j += self.epoch_s * (self.base_w[k] + sum(self.watts[k][v] * row[v] for v in range(n)))
+        over = float(sum(solution[self.slack : self.moves]))
+        return OraclePlan(served / (self.frames * self.epochs), energy_j, shares, self.epoch_s, over < 1e-3)
+
+
+def on_time(scenario: Scenario, variant: TrueVariant, at_s: float) -> float:
+    """The true chance that a frame of `variant` meets the deadline, and that the source's pace is kept."""
+    physics, limit = scenario.physics, scenario.goals.longest_ms
+    median = variant.latency_ms * physics.slowdown(at_s, False)
+    pace = min(1.0, 1000.0 / (median * scenario.fps)) if median > 0 else 1.0
+    if limit is None:
+        return pace
+
+    def before(scale: float) -> float:
+        return 0.5 * math.erfc(-math.log(limit / (median * scale)) / physics.latency_noise / math.sqrt(2))
+
+    tail = physics.tail_share
+    return pace * ((1 - tail) * before(1.0) + tail * before(1.5))

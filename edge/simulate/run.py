@@ -1,0 +1,203 @@
+"""One controller in one scenario, step by step."""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from dataclasses import dataclass, field
+
+from edge.controller.contract import Candidate, Controller, FrameSeen, Observation
+from edge.simulate.scenario import Scenario
+from edge.simulate.world import TrueVariant, first_state, step
+
+_NS = 1_000_000_000
+
+
+@dataclass
+class Outcome:
+    """What came of a run. Accuracy counts per frame that was due: a late frame and a dead board serve nothing."""
+
+    scenario: str
+    seed: int
+    controller: str
+    frames: int = 0
+    served: float = 0.0  # summed accuracy
+    late: int = 0
+    longest_late_streak: int = 0
+    energy_j: float = 0.0
+    hot_s: float = 0.0  # time over the temperature limit
+    hungry_s: float = 0.0  # time over the power limit
+    avoidable_s: float = 0.0  # of those, while a cheaper variant existed
+    died_s: float | None = None  # when the battery was empty
+    switches: int = 0
+    throttled_s: float = 0.0
+    decision_ms: list[float] = field(default_factory=list)
+    latency_errors: list[float] = field(default_factory=list)
+    energy_errors: list[float] = field(default_factory=list)
+    trace: list[dict[str, float | str]] = field(default_factory=list)
+
+    @property
+    def accuracy(self) -> float:
+        return self.served / self.frames if self.frames else 0.0
+
+    @property
+    def late_share(self) -> float:
+        return self.late / self.frames if self.frames else 0.0
+
+
+class Run:
+    """The loop. Noise comes from `seed` alone, whatever the controller does."""
+
+    def __init__(
+        self, scenario: Scenario, controller: Controller, seed: int, name: str, keep_trace: bool = False
+    ) -> None:
+        self.scenario, self.controller, self.keep_trace = scenario, controller, keep_trace
+        self.random = random.Random(seed)
+        self.outcome = Outcome(scenario.name, seed, name)
+        self.world = first_state(scenario.physics)
+        self.state = controller.initial()
+        self.running: str | None = None
+        self.frames: tuple[FrameSeen, ...] = ()
+        self.power_w: float | None = None
+        self.owed_frames = 0.0
+        self.late_streak = 0
+        self.learnt_s: dict[str, float] = {}  # time that each variant has run so far
+
+    def go(self) -> Outcome:
+        """Run to the end."""
+        steps = round(self.scenario.seconds / self.scenario.step_s)
+        for number in range(steps):
+            self._step(number * self.scenario.step_s)
+        return self.outcome
+
+    def _step(self, at_s: float) -> None:
+        scenario, outcome = self.scenario, self.outcome
+        self.owed_frames += scenario.fps * scenario.step_s
+        due = int(self.owed_frames)
+        self.owed_frames -= due
+        outcome.frames += due
+        if self.world.left_j <= 0:
+            if outcome.died_s is None:
+                outcome.died_s = at_s
+            return
+        seen = self._observation(at_s)
+        before = time.perf_counter()
+        self.state, decision = self.controller.decide(self.state, seen)
+        outcome.decision_ms.append(1e3 * (time.perf_counter() - before))
+        if decision.variant != self.running:
+            outcome.switches += self.running is not None
+        self.running = decision.variant
+        variant = scenario.physics.variant(decision.variant)
+        busy = self._serve(variant, due, at_s)
+        watts = scenario.physics.power_w(variant, busy, at_s, self.world.throttled)
+        self._account(variant, watts, at_s, decision.expected)
+        self.power_w = watts
+        self.world = step(scenario.physics, self.world, watts, at_s, scenario.step_s)
+        self._watch(watts)
+        self.learnt_s[variant.id] = self.learnt_s.get(variant.id, 0.0) + scenario.step_s
+        if self.keep_trace:
+            self._trace(at_s, decision.reason, watts)
+
+    def _serve(self, variant: TrueVariant, due: int, at_s: float) -> float:
+        """Serve this step's frames; returns the share of time spent inferring."""
+        scenario, outcome = self.scenario, self.outcome
+        limit = scenario.goals.longest_ms
+        slow = scenario.physics.slowdown(at_s, self.world.throttled)
+        spent_ms, frames = 0.0, []
+        room_ms = 1000 * scenario.step_s
+        window_ms = room_ms / max(1, due)
+        for _ in range(due):
+            latency = variant.latency_ms * slow * math.exp(self.random.gauss(0.0, scenario.physics.latency_noise))
+            if self.random.random() < scenario.physics.tail_share:
+                latency *= 1.5
+            on_time = (limit is None or latency <= limit) and spent_ms + latency <= room_ms * 1.02
+            if spent_ms + latency <= room_ms * 1.02:
+                spent_ms += latency
+                frames.append((latency, max(window_ms, latency)))
+            if on_time:
+                outcome.served += variant.accuracy
+                self.late_streak = 0
+            else:
+                outcome.late += 1
+                self.late_streak += 1
+                outcome.longest_late_streak = max(outcome.longest_late_streak, self.late_streak)
+        self._frames = frames
+        return min(1.0, spent_ms / room_ms)
+
+    def _account(self, variant: TrueVariant, watts: float, at_s: float, expected: object) -> None:
+        scenario = self.scenario
+        physics, factor = scenario.physics, (scenario.physics.throttle_factor if self.world.throttled else 1.0)
+        base_w = physics.idle_w + physics.background_w(at_s)
+        noise = 1 + self.random.gauss(0.0, scenario.senses.power_noise_w / max(1.0, watts))
+        heard = scenario.senses.power_present(at_s) >= 0.5
+        seen = []
+        for latency, window in self._frames:
+            energy_mj = base_w * window + variant.dynamic_w / factor * latency
+            seen.append(FrameSeen(variant.id, latency, window, max(0.0, energy_mj * noise) if heard else None))
+            if self.learnt_s.get(variant.id, 0.0) >= 60 and isinstance(expected, dict) and "latency_ms" in expected:
+                self.outcome.latency_errors.append(abs(float(expected["latency_ms"]) / latency - 1))
+                if "energy_mj" in expected:
+                    self.outcome.energy_errors.append(abs(float(expected["energy_mj"]) / energy_mj - 1))
+        self.frames = tuple(seen)
+        self.outcome.energy_j += watts * scenario.step_s
+
+    def _watch(self, watts: float) -> None:
+        scenario, outcome = self.scenario, self.outcome
+        limit_c, limit_w = scenario.goals.max_temperature_c, scenario.goals.max_power_w
+        cheapest = min(scenario.physics.variants, key=lambda v: v.dynamic_w * v.latency_ms)
+        avoidable = self.running != cheapest.id
+        hot = limit_c is not None and self.world.chip_c > limit_c
+        hungry = limit_w is not None and watts > limit_w
+        outcome.hot_s += scenario.step_s * hot
+        outcome.hungry_s += scenario.step_s * hungry
+        outcome.avoidable_s += scenario.step_s * ((hot or hungry) and avoidable)
+        outcome.throttled_s += scenario.step_s * self.world.throttled
+
+    def _observation(self, at_s: float) -> Observation:
+        scenario, senses, world = self.scenario, self.scenario.senses, self.world
+        temperature: float | None = world.chip_c + self.random.gauss(0.0, senses.temperature_noise_c)
+        if temperature is not None:
+            temperature = round(temperature / senses.temperature_step_c) * senses.temperature_step_c
+        if senses.temperature_present(at_s) < 0.5:
+            temperature = None
+        power_noise = self.random.gauss(0.0, senses.power_noise_w)
+        power = None if self.power_w is None else max(0.0, self.power_w + power_noise)
+        has_battery = math.isfinite(scenario.physics.battery_j)
+        charge = None
+        if has_battery:
+            charge = round(world.left_j / scenario.physics.full_j / senses.charge_step) * senses.charge_step
+        return Observation(
+            monotonic_ns=round((at_s + 1000) * _NS),
+            running=self.running,
+            candidates=tuple(
+                Candidate(v.id, v.accuracy, v.profile_ms, power_w=v.profile_w, macs=round(v.profile_ms * 1e7))
+                for v in scenario.physics.variants
+            ),
+            battery=charge,
+            on_mains=None if has_battery else True,
+            temperature_c=temperature,
+            power_w=power if senses.power_present(at_s) >= 0.5 else None,
+            throttled=world.throttled,
+            fps=scenario.fps,
+            battery_energy_j=world.left_j if has_battery and senses.counts_energy else None,
+            camera_fps=scenario.fps,
+            frames=self.frames,
+        )
+
+    def _trace(self, at_s: float, reason: str, watts: float) -> None:
+        self.outcome.trace.append(
+            {
+                "at_s": at_s,
+                "variant": self.running or "",
+                "power_w": watts,
+                "chip_c": self.world.chip_c,
+                "left_j": self.world.left_j,
+                "reason": reason,
+            }
+        )
+
+
+def run(scenario: Scenario, controller: Controller, seed: int, name: str, keep_trace: bool = False) -> Outcome:
+    """Run `controller` through `scenario`."""
+    return Run(scenario, controller, seed, name, keep_trace).go()
