@@ -90,6 +90,9 @@ class Container:
             if path.is_dir():
                 path.chmod(0o755)
         for cgroup in self._cgroups:
+            for stale in cgroup.parent.glob("joulepath-lab-*"):  # of a test run that was killed
+                if not Path(f"/proc/{stale.name.rpartition('-')[2]}").exists():
+                    _remove_cgroup(stale)
             cgroup.mkdir()
         command = [
             "systemd-nspawn", "--quiet", f"--directory={mount / 'root'}", "--boot", "--register=no", "--keep-unit",

@@ -126,7 +126,9 @@ class Lab:
     # -- the service --------------------------------------------------------------------------------------------
 
     def systemctl(self, *command: str) -> str:
-        return self.container.run("systemctl", *command)
+        done = self.container.try_run("systemctl", *command)
+        assert done.returncode == 0, f"systemctl {' '.join(command)}: {done.stderr}\n{self.log()}"
+        return done.stdout
 
     def show(self, name: str) -> str:
         """A property of the unit."""
