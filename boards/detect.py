@@ -18,6 +18,7 @@ from boards.replay import ReadsRecording, open_replay
 from boards.roots import Roots
 from boards.sensor import BoardError
 from boards.simulated import PRESETS, Settings, SimulatedBoard, power_table
+from boards.supply_options import SUPPLY_OPTIONS, supply_options
 from boards.sysfs import Clock
 
 
@@ -73,8 +74,9 @@ def board_kind(roots: Roots) -> str:
 
 
 def _linux(options: dict[str, str], place: _Place) -> Board:
-    _refuse_unknown("linux", options, ("total",))
-    return open_linux(place.roots, clock=place.clock, total=options.get("total"))
+    _refuse_unknown("linux", options, ("total", *SUPPLY_OPTIONS))
+    supplies = supply_options("linux", options)
+    return open_linux(place.roots, clock=place.clock, total=options.get("total"), supplies=supplies)
 
 
 def _jetson(options: dict[str, str], place: _Place) -> Board:
@@ -84,8 +86,9 @@ def _jetson(options: dict[str, str], place: _Place) -> Board:
 
 
 def _raspberry_pi(options: dict[str, str], place: _Place) -> Board:
-    _refuse_unknown("raspberry-pi", options, ("total",))
-    return open_raspberry_pi(place.roots, clock=place.clock, total=options.get("total"))
+    _refuse_unknown("raspberry-pi", options, ("total", *SUPPLY_OPTIONS))
+    supplies = supply_options("raspberry-pi", options)
+    return open_raspberry_pi(place.roots, clock=place.clock, total=options.get("total"), supplies=supplies)
 
 
 def _replay(options: dict[str, str], place: _Place) -> Board:

@@ -8,6 +8,7 @@ from boards.assembly import Assembly, SensorBoard, model_name
 from boards.generic import LoadPercent, add_heat, add_load, add_power
 from boards.roots import Roots
 from boards.supplies import add_supplies
+from boards.supply_options import SupplyOptions
 from boards.sysfs import Clock
 
 
@@ -17,6 +18,7 @@ def open_linux(
     clock: Clock = time.monotonic_ns,
     total: str | None = None,
     load_percent: LoadPercent | None = None,
+    supplies: SupplyOptions | None = None,
 ) -> SensorBoard:
     """Sensors of a Linux machine.
 
@@ -29,7 +31,7 @@ def open_linux(
     assembly = Assembly(roots or Roots(), clock)
     add_power(assembly, total)
     add_heat(assembly)
-    add_supplies(assembly)
+    add_supplies(assembly, supplies)
     add_load(assembly, load_percent)
     if assembly.energy_channel is None:
         assembly.details["energy"] = (

@@ -17,6 +17,7 @@ from boards.pmic import PMIC_CHANNEL, PMIC_PERIOD_S, find_pmic
 from boards.roots import Roots
 from boards.sensor import BoardError, Reading, SensorLost
 from boards.supplies import add_supplies
+from boards.supply_options import SupplyOptions
 from boards.sysfs import Clock, ScaledSensor, SysfsFile, numbered, read_once_word
 from boards.thermal import HIGHEST_C, LOWEST_C
 
@@ -88,6 +89,7 @@ def open_raspberry_pi(
     clock: Clock = time.monotonic_ns,
     total: str | None = None,
     load_percent: LoadPercent | None = None,
+    supplies: SupplyOptions | None = None,
     ioctl: Ioctl = system_ioctl,
 ) -> SensorBoard:
     """Sensors of a Raspberry Pi; `ioctl` stands in for the system call on the firmware's mailbox.
@@ -114,7 +116,7 @@ def open_raspberry_pi(
     if mailbox is not None and not set(assembly.names) - before - {"throttled"}:
         sensor = FirmwareTemperature(mailbox)
         assembly.add(Channel("soc", Quantity.TEMPERATURE, sensor, SLOW_PERIOD_S, path=str(mailbox.path)))
-    add_supplies(assembly)
+    add_supplies(assembly, supplies)
     add_load(assembly, load_percent)
     if assembly.energy_channel is None:
         assembly.details["energy"] = (

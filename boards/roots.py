@@ -15,8 +15,9 @@ class Roots:
     run: Path = Path("/run")
     etc: Path = Path("/etc")
     proc: Path = Path("/proc")
+    tmp: Path = Path("/tmp")  # where PiSugar's server has its socket
 
     @classmethod
     def under(cls, root: Path) -> Roots:
         """The same folders under another root: `Roots.under(Path("/tmp/pi"))` looks into /tmp/pi/sys and so on."""
-        return cls(*(root / name for name in ("sys", "dev", "run", "etc", "proc")))
+        return cls(*(root / name for name in ("sys", "dev", "run", "etc", "proc", "tmp")))
