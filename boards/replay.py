@@ -115,6 +115,8 @@ def replayed(
     if power is not None:
         channels.append(_channel(ENERGY_CHANNEL, Quantity.ENERGY, EnergySensor(power, head), RAIL_PERIOD_S, recording))
     for series in recording.series:
+        if series.name == ENERGY_CHANNEL:
+            continue  # the name is taken here; its watts are in the counter where it is the whole
         period_s = min(_SLOWEST_S, max(SIDE_RAIL_PERIOD_S, series.step_s / speed))
         channels.append(_channel(series.name, series.quantity, HeldSensor(series, head), period_s, recording))
     details = dict(recording.notes) | {

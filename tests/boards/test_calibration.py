@@ -342,7 +342,7 @@ def test_it_says_that_it_models_how_well_and_by_which_file(clock: FakeClock) -> 
     assert (power.name, power.quantity, power.method) == ("board-power", Quantity.POWER, Method.MODELLED)
     assert energy.relative_error == power.relative_error == made.relative_error
     assert board.energy_channel == "board-energy"
-    assert board.info.rails_included == ("board",)
+    assert board.info.rails_included == ("board-energy",)
     assert board.info.details["calibration"] == (
         f"/etc/joulepath/calibration.json: table model of 2026-11-20 after a meter, 6 readings, "
         f"within {made.relative_error:.1%} (95 %)"
