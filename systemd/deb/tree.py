@@ -25,7 +25,13 @@ _SYSTEM_FILES = {
     "99-joulepath.rules": "{root}/udev/rules.d/99-joulepath.rules",
     "config.toml": "etc/joulepath/config.toml",
 }
-_EXECUTABLE = ("usr/bin/joulepath", "DEBIAN/postinst", "DEBIAN/prerm", "DEBIAN/postrm")
+_EXECUTABLE = (
+    "usr/bin/joulepath",
+    "usr/lib/joulepath/bin/link-drop-in",
+    "DEBIAN/postinst",
+    "DEBIAN/prerm",
+    "DEBIAN/postrm",
+)
 
 
 def debian_version(upstream: str, dist: Dist) -> str:
@@ -38,6 +44,7 @@ def lay_out_system(tree: Path, root: Path, dist: Dist) -> None:
     home = tree / "usr/lib/joulepath"
     _put(tree / "usr/bin/joulepath", (TEMPLATES / "launcher").read_bytes())
     _put(home / "bin/joulepath", (TEMPLATES / "joulepath.py").read_bytes())
+    _put(home / "bin/link-drop-in", (TEMPLATES / "link-drop-in").read_bytes())
     # A venv that sees the system's packages after its own; the children that joulepath starts are in it too.
     _put(home / "pyvenv.cfg", b"home = /usr/bin\ninclude-system-site-packages = true\n")
     (home / "bin/python3").symlink_to("../../../bin/python3")
