@@ -29,6 +29,20 @@ def test_device_forms(text: str) -> None:
     assert (spec.height, spec.width, spec.fps, spec.fourcc) == (480, 640, 30.0, "MJPG")
 
 
+BY_PATH = "/dev/v4l/by-path/platform-fd500000.pcie-pci-0000:01:00.0-usb-0:1.4:1.0-video-index0"
+
+
+def test_a_device_by_its_lasting_name_need_not_be_plugged_in() -> None:
+    spec = parse_source(BY_PATH)
+    assert (spec.kind, spec.path, spec.text, spec.height, spec.fourcc) == ("v4l2", BY_PATH, BY_PATH, None, "YUYV")
+    text = f"{BY_PATH}:480x640@30,MJPG"
+    spec = parse_source(text)
+    assert (spec.path, spec.text) == (BY_PATH, text)
+    assert (spec.height, spec.width, spec.fps, spec.fourcc) == (480, 640, 30.0, "MJPG")
+    with pytest.raises(SourceSyntaxError, match="unknown option 'seed'"):
+        parse_source(f"{BY_PATH},seed=1")
+
+
 def test_file_and_folder_forms(tmp_path: Path) -> None:
     clip, images = tmp_path / "a.mp4", tmp_path / "val"
     clip.touch()

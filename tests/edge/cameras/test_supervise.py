@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from edge.cameras.frame import CameraError, EndOfStream, Frame, each_frame
+from edge.cameras.source import SourceSpec, parse_source
 from edge.cameras.supervise import Patience, SupervisedCamera, lost_while_away
 from tests.edge.cameras.conftest import Counted, number_in, until
 
@@ -215,3 +216,45 @@ def test_frames_that_a_device_made_while_it_was_out(away_ns: int, skipped: int, 
     image = np.zeros((1, 1, 3), np.uint8)
     last, frame = Frame(image, 5_000, 90, 0), Frame(image, 5_000 + away_ns, skipped, skipped)
     assert lost_while_away(last, frame, fps) == lost
+
+
+def test_a_device_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
+    node, events = tmp_path / "video0", Events()
+    clock = Clock()
+    spec = SourceSpec("cam", "v4l2", path=str(node))
+    camera = SupervisedCamera(spec, on_event=events, clock=clock, sleep=clock.sleep)
+    with pytest.raises(CameraError, match="no such device"):
+        camera.open()
+    assert (camera.out, events) == (False, [])
+    camera.open(wait=True)
+    assert (camera.out, events.kinds) == (True, ["camera_lost"])
+    for _ in range(100):
+        assert camera.next(0.5) is None
+    assert camera.restarts == 0  # no process is started to find out that nothing is plugged in
+    assert max(clock.slept) <= 0.5
+    node.touch()  # something is: no camera, but that takes a process to see
+    while not camera.restarts:
+        assert camera.next(0.5) is None
+    camera.spec = parse_source("synthetic:48x64@10")  # and now one that works
+    frame = fetch(camera)
+    assert (camera.out, camera.fps, events.kinds) == (False, 10.0, ["camera_lost", "camera_back"])
+    camera.release(frame)
+    camera.close()
+
+
+def test_waiting_is_for_devices_alone(tmp_path: Path) -> None:
+    (tmp_path / "empty.mp4").touch()
+    camera = SupervisedCamera(str(tmp_path / "empty.mp4"))
+    with pytest.raises(CameraError, match="no frame can be decoded"):
+        camera.open(wait=True)
+    camera.close()
+
+
+def test_a_silence_is_overdue_when_it_should_have_been_called_an_outage() -> None:
+    clock = Clock()
+    camera = SupervisedCamera("synthetic:48x64@2", clock=clock, patience=Patience(freeze_timeout_s=1.0))
+    with camera:
+        camera.release(fetch(camera))
+        assert camera.overdue_s == pytest.approx(-1.5)  # three frames' time
+        clock.now_s += 2.0
+        assert camera.overdue_s == pytest.approx(0.5)
