@@ -1,8 +1,10 @@
 """The sampler: one thread that reads every channel of a board at its own period, and nothing else.
 
 Deadlines are absolute, so that a late wake-up does not shift the ones after it; ticks that were missed are counted and
-not made up for, because a bunch of readings at one instant says nothing new. A sensor that fails is reported once, read
-less and less often meanwhile, and reported once more when it is back.
+not made up for, because a bunch of readings at one instant says nothing new. Some chips hold their reader for several
+milliseconds: a channel that would make the energy channel late waits until that one has just been read, and one such
+is read in a turn. A sensor that fails is reported once, read less and less often meanwhile, and reported once more when
+it is back.
 """
 
 from __future__ import annotations
@@ -60,6 +62,7 @@ class _Line:
     lost: bool = False
     back_off_ns: int = 0
     good_in_a_row: int = 0
+    usual_ns: int = 0  # how long a read takes, the long ones remembered for a while
     stats: ChannelStats = field(default_factory=ChannelStats)
 
 
@@ -139,12 +142,22 @@ class Sampler:
         return self._ended.is_set()
 
     def sample_due(self) -> int:
-        """Read every channel that is due now; returns when the next one is, in monotonic ns."""
+        """Read the channels that are due now; returns when the next turn is, in monotonic ns."""
         now_ns = self._clock()
         due = [line for line in self._lines if line.due_ns <= now_ns]
+        energy = next((line for line in self._lines if line.first), None)
+        after_energy = False  # a read that will not fit is least harmful there
+        postponed: list[_Line] = []
         for line in sorted(due, key=lambda line: (not line.first, line.due_ns)):
-            self._read(line)
-        return min((line.due_ns for line in self._lines), default=now_ns + _NS)
+            fits = line is energy or energy is None or line.usual_ns <= energy.due_ns - self._clock()
+            if fits or after_energy:
+                self._read(line)
+                after_energy = line is energy
+            else:
+                postponed.append(line)
+        # What was put off comes with the energy channel's next turn; it alone must not wake the thread before.
+        awaited = [line.due_ns for line in self._lines if line not in postponed]
+        return min(awaited, default=now_ns + _NS)
 
     def _read(self, line: _Line) -> None:
         now_ns = self._clock()
@@ -153,7 +166,10 @@ class Sampler:
             line.stats.missed += late
         line.due_ns += (late + 1) * line.period_ns
         try:
-            reading = line.channel.sensor.read()
+            try:
+                reading = line.channel.sensor.read()
+            finally:
+                line.usual_ns = max(self._clock() - now_ns, line.usual_ns * 7 // 8)
         except SensorLost as error:
             self._failed(line, str(error), now_ns)
         except Exception as error:

@@ -108,6 +108,48 @@ def test_the_energy_channel_is_read_first_and_feeds_the_meter() -> None:
     assert not meter.ready(81 * MS)
 
 
+@dataclass
+class Slow(Script):
+    """A sensor that holds its reader, as a chip does that waits for its next conversion."""
+
+    holds_ns: int = 0
+
+    def read(self) -> Reading:
+        reading = super().read()
+        self.clock.now_ns += self.holds_ns
+        return reading
+
+
+def test_slow_channels_are_read_one_a_turn_right_after_the_energy_channel() -> None:
+    clock = Time(end_ns=2000 * MS)
+    total = Slow(clock, holds_ns=7 * MS)
+    sides = [Slow(clock, holds_ns=12 * MS) for _ in range(3)]
+    quick = Slow(clock, holds_ns=MS // 20)
+    channels = [line("total", total, 0.02), *(line(f"side{number}", side, 0.2) for number, side in enumerate(sides))]
+    sampler = Sampler(Fake((*channels, line("heat", quick, 0.05)), "total"), clock=clock, wait=clock.wait)
+    sampler.run()
+    # In the first round nobody knows how long a read takes; from then on the total keeps its 50 Hz to the tick.
+    settled = [at for at in total.read_at if at >= 100 * MS]
+    assert settled == [tick * 20 * MS for tick in range(5, 100)]
+    for number, side in enumerate(sides):
+        assert len(side.read_at) == 10, number
+        assert all(at % (20 * MS) == 7 * MS for at in side.read_at[1:]), number
+    later = sorted(at for side in sides for at in side.read_at[1:])
+    assert all(after - before >= 20 * MS for before, after in pairwise(later))
+    assert len(quick.read_at) == 39  # its first was put off past its second, while nobody knew how long the others take
+    assert sum(sampler.stats(f"side{number}").missed for number in range(3)) == 0
+
+
+def test_a_channel_slower_than_the_energy_channels_period_is_still_read() -> None:
+    clock = Time(end_ns=4000 * MS)
+    total, side = Slow(clock, holds_ns=5 * MS), Slow(clock, holds_ns=45 * MS)
+    Sampler(Fake((line("total", total, 0.02), line("side", side, 0.5)), "total"), clock=clock, wait=clock.wait).run()
+    assert len(side.read_at) == 8
+    gaps = [later - earlier for earlier, later in pairwise(total.read_at)]
+    assert max(gaps) == 50 * MS  # its own read and the other's: no chip can be read twice at once
+    assert sum(gap != 20 * MS for gap in gaps) <= 3 * 8
+
+
 def test_a_lost_sensor_is_told_once_read_ever_less_and_told_once_when_back() -> None:
     clock = Time(end_ns=20_000 * MS)
     sensor = Script(clock, fails=(1000 * MS, 9000 * MS))
