@@ -60,7 +60,9 @@ class Run:
         self.running: str | None = None
         self.frames: tuple[FrameSeen, ...] = ()
         self.power_w: float | None = None
-        self.owed_frames = 0.0
+        self.next_frame = 0
+        self.free_s = 0.0  # when the engine is free again
+        self._frames: list[tuple[float, float]] = []  # inference and window of this step's frames, ms
         self.late_streak = 0
         self.learnt_s: dict[str, float] = {}  # time that each variant has run so far
 
@@ -73,11 +75,11 @@ class Run:
 
     def _step(self, at_s: float) -> None:
         scenario, outcome = self.scenario, self.outcome
-        self.owed_frames += scenario.fps * scenario.step_s
-        due = int(self.owed_frames)
-        self.owed_frames -= due
+        end_s = at_s + scenario.step_s
+        due = max(0, math.ceil(end_s * scenario.fps - 1e-9) - self.next_frame)  # those that arrive in this step
         outcome.frames += due
         if self.world.left_j <= 0:
+            self.next_frame += due
             if outcome.died_s is None:
                 outcome.died_s = at_s
             return
@@ -100,30 +102,39 @@ class Run:
             self._trace(at_s, decision.reason, watts)
 
     def _serve(self, variant: TrueVariant, due: int, at_s: float) -> float:
-        """Serve this step's frames; returns the share of time spent inferring."""
-        scenario, outcome = self.scenario, self.outcome
-        limit = scenario.goals.longest_ms
-        slow = scenario.physics.slowdown(at_s, self.world.throttled)
-        spent_ms, frames = 0.0, []
-        room_ms = 1000 * scenario.step_s
-        window_ms = room_ms / max(1, due)
+        """Serve this step's frames as they arrive, the newest first in line; returns the share of time spent inferring.
+
+        A frame that is still waiting when the next one arrives is replaced by it, and counts as late.
+        """
+        scenario, physics = self.scenario, self.scenario.physics
+        limit_ms = scenario.goals.longest_ms
+        slow = physics.slowdown(at_s, self.world.throttled)
+        end_s, period_s = at_s + scenario.step_s, 1 / scenario.fps
+        busy_s = min(end_s, max(at_s, self.free_s)) - at_s  # what the step before left to be done
+        self._frames = []
         for _ in range(due):
-            latency = variant.latency_ms * slow * math.exp(self.random.gauss(0.0, scenario.physics.latency_noise))
-            if self.random.random() < scenario.physics.tail_share:
-                latency *= 1.5
-            on_time = (limit is None or latency <= limit) and spent_ms + latency <= room_ms * 1.02
-            if spent_ms + latency <= room_ms * 1.02:
-                spent_ms += latency
-                frames.append((latency, max(window_ms, latency)))
-            if on_time:
-                outcome.served += variant.accuracy
-                self.late_streak = 0
-            else:
-                outcome.late += 1
-                self.late_streak += 1
-                outcome.longest_late_streak = max(outcome.longest_late_streak, self.late_streak)
-        self._frames = frames
-        return min(1.0, spent_ms / room_ms)
+            arrival_s, self.next_frame = self.next_frame * period_s, self.next_frame + 1
+            latency_ms = variant.latency_ms * slow * math.exp(self.random.gauss(0.0, physics.latency_noise))
+            if self.random.random() < physics.tail_share:
+                latency_ms *= 1.5
+            begin_s = max(arrival_s, self.free_s)
+            taken = begin_s < arrival_s + period_s
+            if taken:
+                self.free_s = begin_s + latency_ms / 1000
+                busy_s += max(0.0, min(self.free_s, end_s) - min(begin_s, end_s))
+                self._frames.append((latency_ms, max(1000 * period_s, latency_ms)))
+            self._served(variant, taken and (limit_ms is None or latency_ms <= limit_ms))
+        return min(1.0, busy_s / scenario.step_s)
+
+    def _served(self, variant: TrueVariant, on_time: bool) -> None:
+        outcome = self.outcome
+        if on_time:
+            outcome.served += variant.accuracy
+            self.late_streak = 0
+        else:
+            outcome.late += 1
+            self.late_streak += 1
+            outcome.longest_late_streak = max(outcome.longest_late_streak, self.late_streak)
 
     def _account(self, variant: TrueVariant, watts: float, at_s: float, expected: object) -> None:
         scenario = self.scenario

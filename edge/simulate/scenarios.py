@@ -146,6 +146,7 @@ def contention(rng: random.Random) -> Scenario:
         "contention",
         physics,
         Goals(deadline_ms=200.0, max_temperature_c=None),
+        step_s=0.5,
         seconds=1800,
         about="another process takes the processor at times",
     )
@@ -159,6 +160,7 @@ def contention_step(rng: random.Random) -> Scenario:
         "contention-step",
         physics,
         Goals(min_fps=5.0, max_temperature_c=None),
+        step_s=0.5,
         seconds=1500,
         about="another process comes and stays",
     )
@@ -171,6 +173,7 @@ def tight_deadline(rng: random.Random) -> Scenario:
         "deadline",
         replace(physics, latency_noise=0.05),
         Goals(deadline_ms=limit, max_temperature_c=None),
+        step_s=0.5,
         seconds=1200,
         about="a deadline between two variants",
     )
@@ -249,7 +252,12 @@ def everything(rng: random.Random) -> Scenario:
         battery_capacity_wh=left_j / 0.8 / 3600,
     )  # fmt: skip
     return replace(
-        scenario, name="everything", physics=physics, goals=goals, about="sun, contention, battery and deadline at once"
+        scenario,
+        name="everything",
+        step_s=0.5,
+        physics=physics,
+        goals=goals,
+        about="sun, contention, battery and deadline at once",
     )
 
 

@@ -19,7 +19,7 @@ _GAIN_MEMORY_S = 1800.0
 _GAIN_RECENT_S = 120.0
 _GAIN_HOLDS_S = 900.0  # how long the sky stays as it is
 _GAIN_TRUST_S = 600.0
-_GAIN_CAUTION = 0.95
+_GAIN_DOUBT = 0.5  # standard deviations
 _RISE = 0.004  # a charge that grew by more was charged meanwhile
 
 
@@ -35,6 +35,7 @@ class BatteryModel:
     drawn_j: float = 0.0
     gain_w: float = 0.0  # what flows in from elsewhere (a panel), mean of half an hour
     recent_gain_w: float = 0.0  # the same of the last two minutes
+    gain_var: float = 0.0  # how much the two minutes scatter about the half hour, W**2
     gain_seen_s: float = 0.0
 
     @classmethod
@@ -71,15 +72,18 @@ class BatteryModel:
             self,
             gain_w=self.gain_w + weight * (gain_w - self.gain_w),
             recent_gain_w=self.recent_gain_w + recent_weight * (gain_w - self.recent_gain_w),
+            gain_var=self.gain_var + weight * ((self.recent_gain_w - self.gain_w) ** 2 - self.gain_var),
             gain_seen_s=seen_s,
         )
 
     def expected_gain_w(self, over_s: float) -> float:
         """What may be counted on over the next `over_s`: for minutes what flows now, for hours what flowed on the mean,
-        and of either only the part that a while of watching vouches for."""
+        less what clouds may take of it, which averages out over hours; and only the part that a while of watching
+        vouches for."""
         now_share = math.exp(-over_s / _GAIN_HOLDS_S)
         gain_w = now_share * self.recent_gain_w + (1 - now_share) * self.gain_w
-        return max(0.0, gain_w) * min(1.0, self.gain_seen_s / _GAIN_TRUST_S) * _GAIN_CAUTION
+        doubt_w = _GAIN_DOUBT * math.sqrt(self.gain_var * min(1.0, _GAIN_HOLDS_S / max(1.0, over_s)))
+        return max(0.0, gain_w - doubt_w) * min(1.0, self.gain_seen_s / _GAIN_TRUST_S)
 
     def _learnt(self, ratio: float) -> BatteryModel:
         assert self.mark is not None
