@@ -1,7 +1,7 @@
 """A real PID 1 over the machine's own root: overlay below, systemd-nspawn around, gone without a trace when it ends.
 
-Everything is mounted in a mount namespace of its own, so that the host never sees a mount, even when this process is
-killed; the container dies with the thread that started it.
+Everything is mounted in a mount name space of its own, and runs in a pid name space of its own around the container's,
+whose first process is killed with the thread that started it: however we end, the host keeps no mount and no process.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ mkdir "$1/upper" "$1/work" "$1/root"
 cp -a "$2/." "$1/upper/"
 mount -t overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" joulepath-lab "$1/root"
 shift 2
-exec "$@"
+"$@"
 """
 
 
@@ -59,7 +59,7 @@ class Container:
         self._folder, self._files, self._binds, self._shared = folder, files, binds, shared or {}
         self._nspawn: subprocess.Popen[bytes] | None = None
         self._name = f"joulepath-lab-{os.getpid()}"
-        self._cgroups = _own_cgroups(self._name)
+        self.cgroups = _own_cgroups(self._name)
         self.boot_log = folder / "boot.log"
         self.pid1 = 0
 
@@ -89,7 +89,7 @@ class Container:
         for path in (stage, *stage.rglob("*")):
             if path.is_dir():
                 path.chmod(0o755)
-        for cgroup in self._cgroups:
+        for cgroup in self.cgroups:
             for stale in cgroup.parent.glob("joulepath-lab-*"):  # of a test run that was killed
                 if not Path(f"/proc/{stale.name.rpartition('-')[2]}").exists():
                     _remove_cgroup(stale)
@@ -103,8 +103,8 @@ class Container:
         ]  # fmt: skip
         with self.boot_log.open("wb") as log:
             self._nspawn = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private",
-                 "/bin/sh", "-c", _SETUP, "sh", str(mount), str(stage), *command],
+                ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private", "--pid", "--fork",
+                 "--kill-child", "--mount-proc", "/bin/sh", "-c", _SETUP, "sh", str(mount), str(stage), *command],
                 stdin=subprocess.PIPE,  # a pipe, never the host's /dev/null: a PID 1 changes its console's mode
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -113,7 +113,7 @@ class Container:
         wait_for(self._booted, 60, lambda: f"a booted container; its log: {self._log_tail()}")
 
     def _join_cgroups(self) -> None:
-        for cgroup in self._cgroups:
+        for cgroup in self.cgroups:
             (cgroup / "cgroup.procs").write_text("0")
 
     def _booted(self) -> bool:
@@ -143,7 +143,7 @@ class Container:
                 self._nspawn.wait()
             assert self._nspawn.stdin is not None
             self._nspawn.stdin.close()
-        for cgroup in self._cgroups:
+        for cgroup in self.cgroups:
             _remove_cgroup(cgroup)
         with suppress(OSError):
             _PROPAGATE.joinpath(self._name).rmdir()
@@ -186,16 +186,22 @@ def _put(stage: Path, path: str, text: str) -> None:
 
 
 def _init_among_descendants(pid: int) -> int:
-    """The process under `pid` that is number 1 in a pid name space of its own; 0 while there is none."""
+    """The process under `pid` that is number 1 two pid name spaces below ours; 0 while there is none."""
+    wanted = len(_numbers("self")) + 2
     try:
-        text = Path(f"/proc/{pid}/status").read_text()
+        numbers = _numbers(str(pid))
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except OSError:
         return 0
-    numbers = next(line.split()[1:] for line in text.splitlines() if line.startswith("NSpid:"))
-    if len(numbers) > 1 and numbers[-1] == "1":
+    if len(numbers) == wanted and numbers[-1] == "1":
         return pid
     return next(filter(None, (_init_among_descendants(int(child)) for child in children)), 0)
+
+
+def _numbers(pid: str) -> list[str]:
+    """A process's number in each pid name space that it is in, ours first."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(line.split()[1:] for line in lines if line.startswith("NSpid:"))
 
 
 def _own_cgroups(name: str) -> list[Path]:
