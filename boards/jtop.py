@@ -77,7 +77,7 @@ def why_not(run: Path, *, installed: bool) -> str | None:
     socket = run / "jtop.sock"
     if not installed:
         return "jetson-stats is not installed for this Python (pip install jetson-stats, the version of the service)"
-    if not socket.exists():
+    if not os.path.exists(socket):  # Path.exists raises where a folder may not be entered
         return f"its service does not run: there is no {socket} (sudo systemctl start jtop.service)"
     if not os.access(socket, os.R_OK | os.W_OK):
         return f"this user may not use {socket} (sudo usermod -a -G jtop USER, then start anew)"
