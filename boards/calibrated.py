@@ -282,8 +282,11 @@ def with_default_calibration(board: Board, roots: Roots, clock: Clock) -> Board:
     A table is used only where the board has no energy of its own: what is measured is better than what is modelled.
     """
     path = roots.etc / DEFAULT_PLACE
-    if not path.exists():
-        return board
+    try:
+        if not path.exists():
+            return board
+    except OSError as error:
+        return _Noted(board, "calibration", f"whether there is {path} cannot be seen ({error.strerror})")
     try:
         calibration = load_calibration(path)
         if isinstance(calibration.model, TableModel) and board.energy_channel is not None:

@@ -151,6 +151,8 @@ def _options(spec: str, rest: str) -> dict[str, str]:
 
 
 def _refuse_unknown(kind: str, options: dict[str, str], known: tuple[str, ...]) -> None:
+    if kind in _REAL:
+        known = (*known, "calibration")
     for key in options:
         if key not in known:
             raise BoardError(f"board {kind!r} has no option {key!r}{_nearest(key, known)}; known: {', '.join(known)}")

@@ -125,9 +125,9 @@ def calibrate(
 
 def _require_place(out: Path, force: bool) -> None:
     """Before anybody types ten readings: can the result be kept?"""
-    if out.exists() and not force:
+    if os.path.lexists(out) and not force:
         raise UsageError(f"{out} is there already: --force replaces it, --out names another file")
-    folder = next((each for each in out.absolute().parents if each.exists()), Path("/"))
+    folder = next((each for each in out.absolute().parents if os.path.exists(each)), Path("/"))
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise UsageError(f"{out} cannot be written by this user: use sudo, or name another file with --out")
 

@@ -27,8 +27,6 @@ def read_recording(path: Path, *, interval_s: float | None = None, cells: int | 
     `interval_s` is the time between lines of tegrastats without stamps; `cells`, the cells of a lithium-ion pack in
     series, makes the charge of a voltage. Raises BoardError, naming the kinds that are known.
     """
-    if not path.exists():
-        raise BoardError(f"{path}: there is no such recording; check file=PATH")
     head = [line for _, line in islice(numbered_lines(path), _LINES_LOOKED_AT)]
     if any(map(looks_like_spl, head)):
         return read_spl(path)

@@ -516,6 +516,8 @@ def test_a_named_one_must_fit(pi: Roots, clock: FakeClock, tmp_path: Path) -> No
         open_board(f"raspberry-pi:calibration={path}", roots=pi, clock=clock)
     with pytest.raises(BoardError, match="cannot be read"):
         open_board(f"linux:calibration={tmp_path}/none.json", roots=pi, clock=clock)
+    with pytest.raises(BoardError, match="did you mean 'calibration'"):
+        open_board(f"linux:calibraton={path}", roots=pi, clock=clock)
     with pytest.raises(BoardError, match="no option 'calibration'"):
         open_board(f"simulated:calibration={path}", roots=pi, clock=clock)
 

@@ -214,7 +214,7 @@ def test_the_command_lines_words(tmp_path: Path, clock: FakeClock) -> None:
         (f"file={path},loop=maybe", "loop must be yes or no"),
         (f"file={path},run=3", "run says nothing here; it belongs to recorded journals"),
         (f"file={path},cells=2.5", "cells must be a whole number"),
-        (f"file={tmp_path}/none.csv", "there is no such recording"),
+        (f"file={tmp_path}/none.csv", "No such file or directory"),
     ):
         with pytest.raises(BoardError, match=why):
             open_board(f"replay:{words}", clock=clock)
