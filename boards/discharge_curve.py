@@ -1,7 +1,7 @@
 """State of charge from a pack's voltage, by a stated curve of its cells: a model, and always labelled as one.
 
 The curves are resting voltages. Under load a pack reads lower, by its resistance times the current, and by what lies
-between cells and meter (diodes, wires); LiFePO4 is so flat that 20 mV are a third of its charge. What a curve is worth
+between cells and meter (diodes, wires); LiFePO4 is so flat that 20 mV are a fifth of its charge. What a curve is worth
 on two recorded discharges stands in docs/batteries.md.
 """
 

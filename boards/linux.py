@@ -33,7 +33,7 @@ def open_linux(
     add_heat(assembly)
     add_supplies(assembly, supplies)
     add_load(assembly, load_percent)
-    if assembly.energy_channel is None:
+    if assembly.energy_channel is None and "energy" not in assembly.details:
         assembly.details["energy"] = (
             "unavailable: no rail behind which the whole board lies, no readable RAPL counter, no battery "
             "gauge with power; name a rail with linux:total=LABEL if one of those listed is the board's supply"

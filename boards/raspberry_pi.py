@@ -118,10 +118,10 @@ def open_raspberry_pi(
         assembly.add(Channel("soc", Quantity.TEMPERATURE, sensor, SLOW_PERIOD_S, path=str(mailbox.path)))
     add_supplies(assembly, supplies)
     add_load(assembly, load_percent)
-    if assembly.energy_channel is None:
+    if assembly.energy_channel is None and "energy" not in assembly.details:
         assembly.details["energy"] = (
             "unavailable: this board has no current sensor; measure it once with an external meter (joulepath "
-            "calibrate), or fit a HAT with an INA219 or a battery gauge and its overlay"
+            "calibrate), or fit a HAT with an INA219 or a battery gauge"
         )
     return assembly.board("raspberry-pi", model_name(assembly.roots) or "unknown Raspberry Pi")
 

@@ -47,7 +47,7 @@ def find_monitor(rails: list[Rail], wanted: str | None, clock: Clock = time.mono
         asked = f"no rail {wanted!r}" if wanted is not None else f"{len(fitting)} monitors"
         raise BoardError(
             f"pack=: {asked} to read the pack's voltage from (rails: {found}); name one with pack_monitor=LABEL, or "
-            "load the chip's overlay, as in dtoverlay=i2c-sensor,ina219,addr=0x42"
+            "let the kernel know the chip, as in: echo ina219 0x42 | sudo tee /sys/bus/i2c/devices/i2c-1/new_device"
         )
     rail = fitting[0]
     number = re.sub(r"\D", "", rail.path.name)
@@ -72,7 +72,7 @@ class CurveChargeSensor:
         volts, at_ns = self._monitor.volts()
         if self._pack.ohm or self._pack.sag_v:
             amperes = self._discharge_a()
-            # Of a pack that is being charged the sag is not known to be there.
+            # A diode towards the load takes nothing from a pack that is being charged.
             volts += self._pack.ohm * amperes + (self._pack.sag_v if amperes >= 0 else 0.0)
         cell_v = volts / self._pack.cells
         if not _CELL_V[0] <= cell_v <= _CELL_V[1]:
@@ -85,7 +85,7 @@ class CurveChargeSensor:
         self._monitor.close()
 
     def _discharge_a(self) -> float:
-        if self._monitor.current is None and not self._pack.ohm:
+        if self._pack.discharge_sign is None:
             return 0.0
         return self._monitor.amperes() * self._pack.discharge_sign
 
@@ -121,8 +121,8 @@ class StatedEnergySensor:
 class PackDrawSensor:
     """Watts that the pack gives; while it is charged, the board's draw is not the pack's to tell."""
 
-    def __init__(self, pack: StatedPack, monitor: Monitor) -> None:
-        self._sign = pack.discharge_sign
+    def __init__(self, discharge_sign: int, monitor: Monitor) -> None:
+        self._sign = discharge_sign
         self._monitor = monitor
 
     def read(self) -> Reading:

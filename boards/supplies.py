@@ -104,11 +104,17 @@ def _add_stated_pack(assembly: Assembly, pack: StatedPack, stated: SupplyOptions
         assembly.add(Channel("battery_energy_j", Quantity.ENERGY, left, BATTERY_PERIOD_S, Method.MODELLED, path))
     else:
         assembly.details["battery energy"] = "unknown; state the full pack's energy with pack_wh=WATT_HOURS"
-    if monitor.current is None:
-        return
     # The monitor sits at the pack, so its unsigned watts are the board's only while the pack discharges.
     at_pack = assembly.energy_channel in {None, monitor.rail}
-    draw = PackDrawSensor(pack, monitor)
+    if pack.discharge_sign is None or monitor.current is None:
+        if at_pack:
+            assembly.energy_channel, assembly.rails_included = None, ()
+            assembly.details["energy"] = (
+                f"unavailable: {monitor.rail} sees charging as well; state pack_discharge=negative or positive, the "
+                "sign of its current while the pack feeds the board"
+            )
+        return
+    draw = PackDrawSensor(pack.discharge_sign, monitor)
     period_s = RAIL_PERIOD_S if at_pack else SIDE_RAIL_PERIOD_S
     assembly.add(Channel("battery-discharge", Quantity.POWER, draw, period_s, path=str(monitor.current.path)))
     if at_pack:

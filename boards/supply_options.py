@@ -27,14 +27,15 @@ class StatedPack:
     """Cells in series of one chemistry, and what lies between them and the meter.
 
     `ohm` is the resistance that the discharge current sags over, `sag_v` what is lost beside it (a diode).
-    `discharge_sign` is the sign that the monitor gives the current while the pack feeds the board.
+    `discharge_sign` is the sign that the monitor gives the current while the pack feeds the board; boards of one maker
+    differ in it, so it is None unless stated.
     """
 
     cells: int
     curve: DischargeCurve
     ohm: float = 0.0
     sag_v: float = 0.0
-    discharge_sign: int = -1
+    discharge_sign: int | None = None
 
 
 @dataclass(frozen=True)
@@ -79,15 +80,17 @@ def _pack(kind: str, options: Mapping[str, str]) -> StatedPack | None:
             f"{kind} board: pack must be cells in series and chemistry, as in 3s-li-ion, not {options['pack']!r}; "
             f"chemistries: {', '.join(CURVES)}"
         )
-    sign = options.get("pack_discharge", "negative")
-    if sign not in {"negative", "positive"}:
+    sign = options.get("pack_discharge")
+    if sign not in {None, "negative", "positive"}:
         raise BoardError(f"{kind} board: pack_discharge is the current's sign, negative or positive, not {sign!r}")
+    if "pack_mohm" in options and sign is None:
+        raise BoardError(f"{kind} board: pack_mohm needs pack_discharge=, the current's sign while the pack gives")
     return StatedPack(
         int(found[1]),
         CURVES[found[2]],
         (_number(kind, options, "pack_mohm", 0.0, 10_000.0) or 0.0) * 1e-3,
         _number(kind, options, "pack_sag", 0.0, 5.0) or 0.0,
-        -1 if sign == "negative" else 1,
+        {None: None, "negative": -1, "positive": 1}[sign],
     )
 
 

@@ -103,7 +103,7 @@ def test_a_laptop_that_counts_charge(roots_of: RootsOf, clock: FakeClock) -> Non
 
 def test_a_hat_with_an_ina219_and_a_stated_pack(roots_of: RootsOf, clock: FakeClock) -> None:
     roots = roots_of("hat-ina219")
-    board = opened(roots, clock, pack="2s-li-ion", pack_wh="18")
+    board = opened(roots, clock, pack="2s-li-ion", pack_wh="18", pack_discharge="negative")
     charge = CURVES["li-ion"].charge(3.732)
     assert charge == pytest.approx(0.448 + 0.051 * 28 / 48)
     assert values(board) == {
@@ -127,7 +127,7 @@ def test_a_hat_with_an_ina219_and_a_stated_pack(roots_of: RootsOf, clock: FakeCl
 
 def test_while_the_pack_is_charged_the_boards_draw_is_unknown(roots_of: RootsOf, clock: FakeClock) -> None:
     roots = roots_of("hat-ina219")
-    draw = channels(opened(roots, clock, pack="2s-li-ion"))["battery-discharge"].sensor
+    draw = channels(opened(roots, clock, pack="2s-li-ion", pack_discharge="negative"))["battery-discharge"].sensor
     (roots.sys / "class/hwmon/hwmon2/curr1_input").write_text("1250\n")
     with pytest.raises(SensorLost, match=r"not discharging \(-1.250 A\)"):
         draw.read()
@@ -135,9 +135,18 @@ def test_while_the_pack_is_charged_the_boards_draw_is_unknown(roots_of: RootsOf,
     assert turned.read().value == pytest.approx(7.464 * 1.25)
 
 
+def test_a_current_whose_sign_nobody_stated_is_no_draw(roots_of: RootsOf, clock: FakeClock) -> None:
+    board = opened(roots_of("hat-ina219"), clock, pack="2s-li-ion", pack_sag="0.1")
+    assert "battery-discharge" not in channels(board)
+    assert (board.energy_channel, board.info.rails_included) == (None, ())
+    assert "state pack_discharge=" in board.info.details["energy"]
+    assert channels(board)["battery"].sensor.read().value == pytest.approx(CURVES["li-ion"].charge((7.464 + 0.1) / 2))
+
+
 def test_what_the_load_takes_from_the_voltage_is_given_back(roots_of: RootsOf, clock: FakeClock) -> None:
     roots = roots_of("hat-ina219")
-    battery = channels(opened(roots, clock, pack="2s-li-ion", pack_mohm="200", pack_sag="0.1"))["battery"].sensor
+    board = opened(roots, clock, pack="2s-li-ion", pack_mohm="200", pack_sag="0.1", pack_discharge="negative")
+    battery = channels(board)["battery"].sensor
     assert battery.read().value == pytest.approx(CURVES["li-ion"].charge((7.464 + 0.2 * 0.905 + 0.1) / 2))
     (roots.sys / "class/hwmon/hwmon2/curr1_input").write_text("1000\n")  # charging lifts the voltage instead
     assert battery.read().value == pytest.approx(CURVES["li-ion"].charge((7.464 - 0.2) / 2))
@@ -158,6 +167,7 @@ def test_a_voltage_that_cannot_be_the_stated_cells(roots_of: RootsOf, clock: Fak
         ({"pack": "2s-li-ion", "pack_wh": "nan"}, "pack_wh must be a number"),
         ({"pack": "2s-li-ion", "pack_discharge": "down"}, "negative or positive"),
         ({"pack_mohm": "80"}, "pack_mohm says nothing without pack="),
+        ({"pack": "2s-li-ion", "pack_mohm": "80"}, "pack_mohm needs pack_discharge="),
         ({"pack": "2s-li-ion", "pack_monitor": "VBAT"}, "no rail 'VBAT' .*rails: ina219"),
         ({"nut": "ups@"}, "NAME@HOST:PORT"),
         ({"nut": "ups@host:99999"}, "NAME@HOST:PORT"),
@@ -192,7 +202,7 @@ def test_several_monitors_need_a_name(roots_of: RootsOf, clock: FakeClock) -> No
         (other / name).write_text(f"{text}\n")
     with pytest.raises(BoardError, match="2 monitors"):
         opened(roots, clock, pack="2s-li-ion")
-    board = opened(roots, clock, pack="2s-li-ion", pack_monitor="ina219")
+    board = opened(roots, clock, pack="2s-li-ion", pack_monitor="ina219", pack_discharge="negative")
     assert values(board)["battery-discharge"] == pytest.approx(7.464 * 0.905)
 
 
