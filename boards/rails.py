@@ -21,6 +21,8 @@ TOTAL_LABELS = ("VDD_IN", "POM_5V_IN")
 _PAIRED = {"ina3221": (1, 2, 3), "ina219": (1,), "ina220": (1,), "ina226": (1,), "ina230": (1,), "ina231": (1,)}
 _INA2XX = {"ina219", "ina220", "ina226", "ina230", "ina231", "ina238"}
 _MOST_WATTS = 5_000.0
+_LONGEST_ROUND_MS = 50  # an INA3221's three channels with two conversions of 8.244 ms each
+_MOST_AGE_MS = 50.0
 # TI's data sheet of the INA3221 (SBOS576): shunt offset at most 80 uV, which is two steps of its register.
 INA3221_OFFSET_STEPS = 2
 
@@ -38,16 +40,22 @@ class Rail:
 
 
 class ProductSensor:
-    """Watts as millivolts times milliamperes, at the middle of the two reads.
+    """Watts as millivolts times milliamperes, dated when they held.
+
+    That is `age_ns` before the current was handed over: the end of its read counts, because a driver that waits for a
+    conversion hands over a fresh one. Where the age is unknown (None) it is the middle of the two reads.
 
     Less than `least_w` is not believed. An idle line may well read a step or two below zero, because the chip's offset
     does; to cut that off would bias every sum the line is part of.
     """
 
-    def __init__(self, voltage_mv: SysfsFile, current_ma: SysfsFile, least_w: float = 0.0) -> None:
+    def __init__(
+        self, voltage_mv: SysfsFile, current_ma: SysfsFile, least_w: float = 0.0, age_ns: int | None = None
+    ) -> None:
         self._voltage_mv = voltage_mv
         self._current_ma = current_ma
         self._least_w = least_w
+        self._age_ns = age_ns
 
     def read(self) -> Reading:
         millivolts, first_ns = self._voltage_mv.read_int()
@@ -55,7 +63,8 @@ class ProductSensor:
         watts = millivolts * milliamperes * 1e-6
         if not self._least_w <= watts <= _MOST_WATTS:
             raise SensorLost(f"{self._current_ma.path}: implausible power {millivolts} mV x {milliamperes} mA")
-        return Reading(watts, (first_ns + second_ns) // 2)
+        held_ns = (first_ns + second_ns) // 2 if self._age_ns is None else self._current_ma.ended_ns - self._age_ns
+        return Reading(watts, held_ns)
 
     def close(self) -> None:
         self._voltage_mv.close()
@@ -105,7 +114,8 @@ def _paired_rails(folder: Path, chip: str, clock: Clock, passed_over: list[str] 
             continue
         resolution_w = _pair_resolution_w(folder, chip, number, read_once_int(voltage))
         least_w = -INA3221_OFFSET_STEPS * resolution_w
-        sensor = ProductSensor(SysfsFile(voltage, clock), SysfsFile(current, clock), least_w)
+        age_ns = _age_ns(folder, chip)
+        sensor = ProductSensor(SysfsFile(voltage, clock), SysfsFile(current, clock), least_w, age_ns)
         rails.append(Rail(label, sensor, current, chip, label in TOTAL_LABELS, resolution_w))
     return rails
 
@@ -168,6 +178,27 @@ def ina3221_resolution_w(shunt_uohm: int | None, millivolts: int | None) -> floa
     if not shunt_uohm or shunt_uohm <= 0 or not millivolts or millivolts <= 0:
         return 0.0
     return 40.0 / shunt_uohm * millivolts * 1e-3
+
+
+def _age_ns(folder: Path, chip: str) -> int | None:
+    """How old an INA3221's current is when it is read, on average; None where the driver does not tell its times."""
+    interval_ms, samples = read_once_int(folder / "update_interval"), read_once_int(folder / "samples")
+    if chip != "ina3221" or interval_ms is None or interval_ms <= 0 or samples is None or samples <= 0:
+        return None
+    # Before Linux 5.14 the interval counts the samples in, which shows where no round of conversions is that long.
+    round_ms = interval_ms if interval_ms <= _LONGEST_ROUND_MS else interval_ms / samples
+    channels = sum(read_once_int(folder / f"in{number}_enable") != 0 for number in _PAIRED[chip])
+    return round(1e6 * ina3221_age_ms(round_ms, max(1, channels), samples))
+
+
+def ina3221_age_ms(round_ms: float, channels: int, samples: int) -> float:
+    """Mean age of an INA3221's register in ms.
+
+    A channel's result is the mean over its own conversion, so it is half of that old when it comes, and half a round
+    older when somebody looks. Averaging is a filter of first order, whose output lags by another `samples` - 1 rounds.
+    More than 50 ms are not taken off: a value that is dated further back would count as stale.
+    """
+    return min(round_ms * (0.5 + 0.25 / channels + samples - 1), _MOST_AGE_MS)
 
 
 def unique_rails(rails: list[Rail]) -> list[Rail]:

@@ -25,6 +25,7 @@ class SysfsFile:
 
     def __init__(self, path: Path, clock: Clock = time.monotonic_ns) -> None:
         self.path = path
+        self.ended_ns = 0  # when the last good read ended
         self._clock = clock
         self._fd: int | None = None
 
@@ -80,6 +81,7 @@ class SysfsFile:
         after_ns = self._clock()
         if os.fstat(self._fd).st_nlink == 0:  # deleted or replaced: what we read is a ghost
             raise FileNotFoundError(2, "vanished")
+        self.ended_ns = after_ns
         return raw, (before_ns + after_ns) // 2
 
 
