@@ -22,3 +22,19 @@ class PinnedController:
         if decision.emergency or not usable:
             return state, decision
         return state, Decision(self.pin, "pinned by hand", decision.numbers)
+
+
+class StaticController:
+    """One variant for ever: the baseline that needs no controller at all."""
+
+    def __init__(self, variant: str) -> None:
+        self.variant = variant
+
+    def initial(self) -> None:
+        return None
+
+    def decide(self, state: None, seen: Observation) -> tuple[None, Decision]:
+        """Always the same; raises ValueError when it is not usable."""
+        if not any(c.id == self.variant and c.usable for c in seen.candidates):
+            raise ValueError(f"{self.variant} is not usable")
+        return None, Decision(self.variant, "static")
