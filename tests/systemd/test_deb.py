@@ -238,12 +238,10 @@ def test_a_shell_takes_the_scripts(script: str) -> None:
     assert (checked.returncode, checked.stderr) == (0, "")
 
 
-def _board(root: Path, compatible: str, groups: str = "root:x:0:\n") -> Path:
+def _board(root: Path, compatible: str) -> Path:
     """A root with a device tree and our drop-ins; the drop-ins' folder of the service in it, once the script ran."""
     (root / "proc/device-tree").mkdir(parents=True)
     (root / "proc/device-tree/compatible").write_text(compatible)
-    (root / "etc").mkdir()
-    (root / "etc/group").write_text(groups)
     shutil.copytree(ROOT / "systemd/drop-ins", root / "usr/share/joulepath/drop-ins")
     _link_drop_in(root)
     return root / "etc/systemd/system/joulepath.service.d"
@@ -263,21 +261,12 @@ def _link_drop_in(root: Path) -> None:
     ],
 )
 def test_a_board_gets_its_drop_in(tmp_path: Path, compatible: str, expected: list[str] | None) -> None:
-    folder = _board(tmp_path, compatible, "root:x:0:\njtop:x:997:\n")
+    folder = _board(tmp_path, compatible)
     if expected is None:
         assert not folder.exists()
     else:
         assert [path.name for path in folder.iterdir()] == expected
         assert [os.readlink(path) for path in folder.iterdir()] == [f"/usr/share/joulepath/drop-ins/{expected[0]}"]
-
-
-def test_a_jetson_without_jtop_gets_a_drop_in_that_starts(tmp_path: Path) -> None:
-    file = _board(tmp_path, "nvidia,tegra234\0") / "jetson.conf"
-    shipped = (ROOT / "systemd/drop-ins/jetson.conf").read_text()
-    assert not file.is_symlink()
-    assert "SupplementaryGroups=jtop" not in file.read_text()
-    kept = [line for line in shipped.splitlines() if not line.startswith("SupplementaryGroups=jtop")]
-    assert file.read_text().splitlines()[1:] == kept
 
 
 def test_what_the_owner_made_of_the_drop_in_stays(tmp_path: Path) -> None:
