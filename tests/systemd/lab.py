@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import sys
-import sysconfig
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -92,8 +91,8 @@ def binds() -> dict[Path, str]:
 
 
 def _sites() -> dict[Path, str]:
-    folders = {Path(sysconfig.get_path(name)) for name in ("purelib", "platlib")}
-    return {folder: f"{_OPT}/site{number}" for number, folder in enumerate(sorted(folders))}
+    folders = [Path(entry) for entry in sys.path if Path(entry).name in ("site-packages", "dist-packages")]
+    return {folder: f"{_OPT}/site{number}" for number, folder in enumerate(folders) if folder.is_dir()}
 
 
 class Lab:
