@@ -27,9 +27,7 @@ PERIOD_S = 5.0
 _TIMEOUT_S = 1.0  # for all of an answer, however slowly it drips
 _MOST_BYTES = 65_536
 _NUMBER = re.compile(r"-?[0-9]{1,9}(?:\.[0-9]{1,9})?")  # the guide forbids exponents, commas and hexadecimals
-_NUMBERS = (
-    "battery.charge", "battery.runtime", "battery.capacity", "battery.voltage.nominal", "ups.realpower", "ups.load",
-)  # fmt: skip
+_NUMBERS = ("battery.charge", "battery.runtime", "ups.realpower", "ups.load")
 
 
 class UnknownUps(SensorLost):
@@ -73,8 +71,12 @@ class Nut:
             with socket.create_connection((self.address.host, self.address.port), timeout=_TIMEOUT_S) as connection:
                 connection.sendall(f"{question}\n".encode("ascii"))
                 return list(_answered(question, self._words(_lines(connection))))
-        except OSError as error:
-            why = f"no answer within {_TIMEOUT_S:g} s" if isinstance(error, TimeoutError) else error.strerror or error
+        except (OSError, UnicodeError) as error:  # a host's name may be one that cannot be encoded
+            why = (
+                f"no answer within {_TIMEOUT_S:g} s"
+                if isinstance(error, TimeoutError)
+                else getattr(error, "strerror", None) or error
+            )
             raise SensorLost(f"{self.place}: {why}") from error
 
     def _words(self, lines: Iterator[str]) -> Iterator[list[str]]:

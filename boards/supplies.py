@@ -149,7 +149,8 @@ def _add_pisugar(assembly: Assembly, stated: SupplyOptions) -> None:
 def _add_nut(assembly: Assembly, address: NutAddress, stated: SupplyOptions) -> None:
     ups = Nut(address)
     try:
-        ups.ask()
+        said = ups.ask()
+        assembly.details["nut"] = ", ".join(f"{name} {value}" for name, value in said.items()) or "tells nothing known"
     except UnknownUps as error:
         known = ", ".join(ups.names()) or "none"
         raise BoardError(f"{error}; the server has: {known}") from error

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -355,6 +357,26 @@ def test_whatever_the_kernel_shows_no_number_is_invented(
         assert value <= 1 or not isinstance(sensor, ChargeSensor | LowSensor)
     for pack in found:
         pack.close()
+
+
+@pytest.mark.parametrize("code", [errno.ENODATA, errno.EIO, errno.ENODEV, errno.EAGAIN, errno.EACCES])
+def test_what_the_kernel_refuses_to_tell_is_lost(
+    roots_of: RootsOf, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    boards = [
+        opened(roots_of("ups-two-packs"), clock),
+        opened(roots_of("hat-ina219"), clock, pack="2s-li-ion", pack_wh="18", pack_discharge="negative"),
+    ]
+
+    def refusing(*_: object) -> bytes:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr("boards.sysfs.os.pread", refusing)
+    for channel in (channel for board in boards for channel in board.channels if channel.name != "load"):
+        with pytest.raises(SensorLost):
+            channel.sensor.read()
+    monkeypatch.undo()
+    assert all(channel.sensor.read() for board in boards for channel in board.channels)  # and all come back
 
 
 # -- curves ---------------------------------------------------------------------------------------------------

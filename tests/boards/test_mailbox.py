@@ -1,17 +1,19 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import math
 import os
 import re
 import struct
+import termios
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from boards.mailbox import GET_GENCMD_RESULT, GET_THROTTLED, IOCTL_MBOX_PROPERTY, Mailbox, open_mailbox
+from boards.mailbox import GET_GENCMD_RESULT, GET_THROTTLED, IOCTL_MBOX_PROPERTY, Mailbox, open_mailbox, system_ioctl
 from boards.pmic import PmicSensor, find_pmic, parse_sweep
 from boards.raspberry_pi import FirmwareFlag, FirmwareTemperature
 from boards.sensor import SensorLost
@@ -119,6 +121,18 @@ def test_the_node_is_opened_anew_after_a_loss() -> None:
     assert box.throttled()[0] == 0
     box.close()
     box.close()
+
+
+def test_the_real_ioctl_writes_into_a_buffer_of_this_size() -> None:
+    leader, follower = os.openpty()
+    try:
+        fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("<4H", 25, 132, 0, 0))
+        buffer = bytearray(1052)
+        system_ioctl(follower, termios.TIOCGWINSZ, buffer)
+    finally:
+        os.close(leader)
+        os.close(follower)
+    assert struct.unpack_from("<2H", buffer) == (25, 132)
 
 
 def test_the_real_ioctl_on_a_node_that_is_no_mailbox() -> None:

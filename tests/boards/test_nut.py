@@ -110,6 +110,7 @@ def test_a_ups_that_is_stated(server: Server, clock: FakeClock, roots_of: Callab
     alarm = found["battery-low"].alarm
     assert alarm is not None
     assert (alarm.level, alarm.kind) == ("critical", "battery_critical")
+    assert board.info.details["nut"].startswith("battery.charge 87.0, battery.runtime 1470.0, ups.realpower 27.4")
     assert board.energy_channel is None  # what a UPS feeds is not this board alone
     board.close()
 
@@ -146,7 +147,6 @@ def test_values_are_unquoted(server: Server) -> None:
     assert ups(server).ask() == {
         "battery.charge": 87.0,
         "battery.runtime": 1470.0,
-        "battery.voltage.nominal": 12.0,
         "ups.load": 9.0,
         "ups.realpower": 27.4,
         "on_mains": True,
@@ -203,6 +203,11 @@ def test_a_server_that_is_not_there_may_come_later(
     with pytest.raises(SensorLost, match="refused"):
         ups(server).ask()
     server._listening = socket.create_server(("127.0.0.1", 0))  # so that the fixture has something to close
+
+
+def test_a_host_that_is_no_name() -> None:
+    with pytest.raises(SensorLost, match=r"ups@a\.\.b:3493"):
+        Nut(NutAddress("ups", "a..b")).ask()
 
 
 _LINE = st.one_of(
