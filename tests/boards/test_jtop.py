@@ -260,6 +260,27 @@ def test_the_clients_process_says_one_line_when_jetson_stats_is_missing() -> Non
     assert json.loads(child.stdout) == {"error": "No module named 'jtop'"}
 
 
+def test_the_clients_process_ends_with_its_listener_and_keeps_strangers_words_out(tmp_path: Path) -> None:
+    package = tmp_path / "jtop"
+    package.mkdir()
+    (package / "__init__.py").write_text(
+        "import time\n__version__ = '9.9.9'\n"
+        "class jtop:\n"
+        "    gpu = {'dgpu': {'status': {'load': None}}, 'gpu': {'status': {'load': 12.5}}}\n"
+        "    fan, nvpmodel = {}, None\n"
+        "    def __init__(self, interval): self.interval = interval\n"
+        "    def start(self): print('a library that prints')\n"
+        "    def ok(self): time.sleep(0.01); return True\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    with subprocess.Popen(child_command(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as child:
+        assert child.stdout is not None
+        assert json.loads(child.stdout.readline()) == {"version": "9.9.9", "interval_s": 1.0}
+        assert json.loads(child.stdout.readline()) == {"gpu_load": 0.125}
+        child.stdout.close()
+        assert child.wait(PATIENCE_S) == 0
+
+
 def _no_bench() -> str | None:
     if importlib.util.find_spec("jtop") is None:
         return "jetson-stats is not installed (extra [jetson])"
