@@ -24,6 +24,7 @@ PERIOD_S = 5.0
 
 _TIMEOUT_S = 0.5
 _MOST_BYTES = 4096
+_MOST_EVENTS = 100
 _EVENTS = {"single", "double", "long"}
 _NUMBER = re.compile(r"-?[0-9]{1,6}(?:\.[0-9]{1,17})?")
 _ASKED = {"battery": "number", "battery_v": "number", "battery_power_plugged": "flag"}
@@ -66,9 +67,7 @@ class PiSugar:
         try:
             connection = self._socket = self._socket or _connected(self.path)
             connection.sendall(f"get {name}\n".encode())
-            line = self._line(connection)
-            while line in _EVENTS:
-                line = self._line(connection)
+            line = self._answer(connection)
         except OSError as error:
             self.close()
             raise SensorLost(f"{self.path}: {_why(error)}") from error
@@ -80,6 +79,13 @@ class PiSugar:
                 self._refused.add(name)
             return line
         return text.strip()
+
+    def _answer(self, connection: socket.socket) -> str:
+        for _ in range(_MOST_EVENTS):
+            line = self._line(connection)
+            if line not in _EVENTS:
+                return line
+        raise ConnectionAbortedError("the server tells of its button and of nothing else")
 
     def _line(self, connection: socket.socket) -> str:
         while b"\n" not in self._rest:

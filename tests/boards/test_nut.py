@@ -3,7 +3,7 @@ from __future__ import annotations
 import math
 import socket
 from collections.abc import Callable, Iterator
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -73,6 +73,12 @@ class Server:
                     connection.recv(1)  # until the client has read it all
                 except OSError:
                     continue
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loaded machine may need longer than a board would."""
+    monkeypatch.setattr("boards.nut._TIMEOUT_S", 20.0)
 
 
 @pytest.fixture
@@ -208,6 +214,20 @@ def test_a_server_that_is_not_there_may_come_later(
 def test_a_host_that_is_no_name() -> None:
     with pytest.raises(SensorLost, match=r"ups@a\.\.b:3493"):
         Nut(NutAddress("ups", "a..b")).ask()
+
+
+def test_a_server_that_never_answers_is_not_waited_for(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("boards.nut._TIMEOUT_S", 0.3)
+    done = Event()
+
+    def silent(question: str) -> bytes:
+        done.wait(20.0)
+        return b""
+
+    server.say = silent
+    with pytest.raises(SensorLost, match=r"no answer within 0\.3 s"):
+        ups(server).ask()
+    done.set()
 
 
 _LINE = st.one_of(

@@ -70,6 +70,12 @@ class Server:
             return
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loaded machine may need longer than a board would."""
+    monkeypatch.setattr("boards.pisugar._TIMEOUT_S", 20.0)
+
+
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
     (tmp_path / "tmp").mkdir()
@@ -143,7 +149,10 @@ def test_a_server_that_goes_and_comes_back(server: Server, client: PiSugar) -> N
     server._listening.listen()
 
 
-def test_a_server_that_never_answers_is_not_waited_for(server: Server, client: PiSugar) -> None:
+def test_a_server_that_never_answers_is_not_waited_for(
+    server: Server, client: PiSugar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("boards.pisugar._TIMEOUT_S", 0.5)
     server.say = lambda question: b""
     with pytest.raises(SensorLost, match=r"no answer within 0\.5 s"):
         client.ask()
@@ -182,6 +191,12 @@ def test_whatever_the_server_says_no_number_is_invented(server: Server, texts: l
     assert math.isfinite(value)
     assert 0.0 <= value <= 1.0
     assert any(b"battery:" in text for text in texts)
+
+
+def test_a_button_that_never_ends_is_cut_off(server: Server, client: PiSugar) -> None:
+    server.say = lambda question: b"single\n" * 200
+    with pytest.raises(SensorLost, match="of its button and of nothing else"):
+        client.ask()
 
 
 def test_an_endless_line_is_cut_off(server: Server, client: PiSugar) -> None:
