@@ -44,13 +44,13 @@ class CalibratedBoard:
             added = self._table_channels(self._table, calibration, source)
             kept = board.channels
         else:
-            corrected = _corrected(board, calibration.model, calibration.relative_error, source)
-            added = (corrected,)
-            # The uncorrected channel stays for people to compare, but as a side channel: chips make their readers wait.
-            kept = tuple(
-                replace(c, period_s=max(c.period_s, SIDE_RAIL_PERIOD_S)) if c.name == calibration.model.channel else c
-                for c in board.channels
-            )
+            inner = _to_correct(board, calibration.model, source)
+            corrected = AffineCounter if inner.quantity is Quantity.ENERGY else AffineSensor
+            sensor = corrected(inner.sensor, calibration.model)
+            added = (_corrected(board, inner, sensor, calibration, source),)
+            # What the sensor said stays visible, without reading it twice: some make their readers wait.
+            raw = replace(inner, sensor=LastRaw(sensor), period_s=max(inner.period_s, SIDE_RAIL_PERIOD_S))
+            kept = tuple(raw if channel is inner else channel for channel in board.channels)
         taken = {channel.name for channel in added}
         self._channels = (*added, *(channel for channel in kept if channel.name not in taken))
         self._energy_channel = added[0].name
@@ -189,9 +189,11 @@ class AffineSensor:
     def __init__(self, sensor: Sensor, model: AffineModel) -> None:
         self._sensor = sensor
         self._model = model
+        self.raw: Reading | None = None
 
     def read(self) -> Reading:
-        reading = self._sensor.read()
+        self.raw = None
+        self.raw = reading = self._sensor.read()
         _require_within(self._model, reading.value)
         return Reading(self._model.scale * reading.value + self._model.offset_w, reading.monotonic_ns)
 
@@ -206,9 +208,11 @@ class AffineCounter:
         self._stretch = 0
         self._first: Reading | None = None
         self._mark: Reading | None = None
+        self.raw: Reading | None = None
 
     def read(self) -> Reading:
-        reading = self._sensor.read()
+        self.raw = None
+        self.raw = reading = self._sensor.read()
         first, mark = self._first, self._mark
         if first is None or mark is None or reading.value < mark.value:
             self._stretch += first is not None
@@ -226,6 +230,19 @@ class AffineCounter:
         return self._counter.reading(joules, self._stretch, reading.monotonic_ns)
 
 
+class LastRaw:
+    """What the corrected sensor read last."""
+
+    def __init__(self, corrected: AffineSensor | AffineCounter) -> None:
+        self._corrected = corrected
+
+    def read(self) -> Reading:
+        raw = self._corrected.raw
+        if raw is None:
+            raise SensorLost("the sensor behind it gave nothing")
+        return raw
+
+
 def _require_within(model: AffineModel, watts: float) -> None:
     if not model.low_w <= watts <= model.high_w:
         raise SensorLost(
@@ -234,24 +251,31 @@ def _require_within(model: AffineModel, watts: float) -> None:
         )
 
 
-def _corrected(board: Board, model: AffineModel, relative_error: float, source: str) -> Channel:
-    inner = next((channel for channel in board.channels if channel.name == model.channel), None)
-    if inner is None or inner.quantity not in {Quantity.POWER, Quantity.ENERGY}:
-        powers = [c.name for c in board.channels if c.quantity in {Quantity.POWER, Quantity.ENERGY}]
-        raise BoardError(
-            f"{source} corrects the channel {model.channel!r}, which this board does not have; "
-            f"it has: {', '.join(powers) or 'none with power'}"
-        )
-    counts = inner.quantity is Quantity.ENERGY
+def _to_correct(board: Board, model: AffineModel, source: str) -> Channel:
+    for channel in board.channels:
+        if channel.name == model.channel and channel.quantity in {Quantity.POWER, Quantity.ENERGY}:
+            return channel
+    powers = [c.name for c in board.channels if c.quantity in {Quantity.POWER, Quantity.ENERGY}]
+    raise BoardError(
+        f"{source} corrects the channel {model.channel!r}, which this board does not have; "
+        f"it has: {', '.join(powers) or 'none with power'}"
+    )
+
+
+def _corrected(
+    board: Board, inner: Channel, sensor: AffineSensor | AffineCounter, calibration: Calibration, source: str
+) -> Channel:
+    assert isinstance(calibration.model, AffineModel)
+    takes_energy = inner.name == board.energy_channel  # then its period is one that the sensor is known to keep up with
     return Channel(
-        name=ENERGY_CHANNEL if counts else POWER_CHANNEL,
+        name=ENERGY_CHANNEL if inner.quantity is Quantity.ENERGY else POWER_CHANNEL,
         quantity=inner.quantity,
-        sensor=AffineCounter(inner.sensor, model) if counts else AffineSensor(inner.sensor, model),
-        period_s=min(inner.period_s, RAIL_PERIOD_S) if inner.name == board.energy_channel else RAIL_PERIOD_S,
+        sensor=sensor,
+        period_s=inner.period_s if takes_energy else min(inner.period_s, SIDE_RAIL_PERIOD_S),
         method=Method.MODELLED,
         path=f"{source} of {inner.path}",
-        resolution=inner.resolution * model.scale,
-        relative_error=relative_error,
+        resolution=inner.resolution * calibration.model.scale,
+        relative_error=calibration.relative_error,
     )
 
 

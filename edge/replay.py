@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from boards.board import Quantity
+from boards.jetson import SUM_NAME
 from boards.recording import PLAUSIBLE, Floats, Recording, Series, summed
 from boards.sensor import BoardError
 from edge.journal.reader import JournalReader
@@ -20,7 +21,6 @@ from edge.journal.rows import ChannelRow, RunRow
 
 _MAGIC = b"SQLite format 3\0"
 _STOCKS = ("battery_energy_j",)  # joules that are left, not joules that were spent
-TOTAL = "rails"
 COUNTED = "-power"  # added to the name of a counter that became watts
 
 
@@ -138,8 +138,10 @@ def _whole(run: RunRow, series: list[Series], counters: list[str]) -> tuple[str 
     if rails and all(name in powers for name in rails):
         if len(rails) == 1:
             return rails[0], run.rails_included, None
-        total = summed(TOTAL, [powers[name] for name in rails])
-        return (TOTAL, run.rails_included, total) if total is not None else (None, (), None)
+        if SUM_NAME in powers:  # the board summed them itself, and faster than one by one
+            return SUM_NAME, run.rails_included, None
+        total = summed(SUM_NAME, [powers[name] for name in rails])
+        return (SUM_NAME, run.rails_included, total) if total is not None else (None, (), None)
     if len(counters) == 1:  # a counter's domains are no channels: package-0 is counted by rapl-package
         return counters[0], run.rails_included, None
     return None, (), None

@@ -20,14 +20,15 @@ from boards.recording import PLAUSIBLE, Floats, Recording, Series, summed
 from boards.recordings.lines import BadLine, Damage, Rows, month_first_s, numbered_lines
 from boards.sensor import BoardError
 
-TOTAL_RAILS = ("VDD_IN", "POM_5V_IN")
-# Modules without a total rail: their rails lie side by side, so that the sum is the module.
-DISJOINT_RAILS = (
+# The first of these sets that is there makes the whole; `boards.jetson` sums the same, and says why these.
+TOTALS: tuple[tuple[str, ...], ...] = (
+    ("VIN",),
+    ("VDD_IN",),
+    ("POM_5V_IN",),
     ("GPU", "CPU", "SOC", "CV", "VDDRQ", "SYS5V"),  # AGX Xavier
-    ("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0", "VDDQ_VDD2_1V8AO"),  # AGX Orin
-    ("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0"),  # AGX Orin, its second monitor not shown
+    ("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0"),  # AGX Orin
 )
-SUM = "rails"
+SUM = "rails-total"
 
 _MEMORY = re.compile(r"\bRAM (\d{1,9})/(\d{1,9})MB")
 _STAMP = re.compile(r"\d\d-\d\d-\d{4} \d\d:\d\d:\d\d(?= )")
@@ -95,14 +96,11 @@ def _present(times_s: Floats, values: Floats) -> tuple[Floats, Floats]:
 
 def _total(series: list[Series]) -> tuple[str | None, tuple[str, ...], Series | None]:
     rails = {each.name: each for each in series if each.quantity is Quantity.POWER}
-    for name in TOTAL_RAILS:
-        if name in rails:
-            return name, (name,), None
-    for names in DISJOINT_RAILS:
-        if all(name in rails for name in names):
-            total = summed(SUM, [rails[name] for name in names])
-            return (SUM, names, total) if total is not None else (None, (), None)
-    return None, (), None
+    names = next((names for names in TOTALS if rails.keys() >= set(names)), ())
+    if len(names) <= 1:
+        return (names[0], names, None) if names else (None, (), None)
+    total = summed(SUM, [rails[name] for name in names])
+    return (SUM, names, total) if total is not None else (None, (), None)
 
 
 def _parse(line: str, kinds: dict[str, Quantity]) -> tuple[float | None, dict[str, float]]:
@@ -150,7 +148,7 @@ def _spread(rows: Rows, damage: Damage) -> Floats:
 def _heat_order(series: Series) -> tuple[int, int]:
     """Total rails, other rails, temperatures with the processor's first, then the rest; else as they came."""
     if series.quantity is Quantity.POWER:
-        return (0, 0 if series.name in TOTAL_RAILS else 1)
+        return (0, 0 if (series.name,) in TOTALS else 1)
     if series.quantity is Quantity.TEMPERATURE:
         name = series.name.lower()
         near = (i for i, first in enumerate(_PROCESSOR_FIRST) if name.startswith(first))

@@ -423,6 +423,8 @@ def test_a_partial_sensor_is_scaled_and_its_raw_value_kept(clock: FakeClock) -> 
     assert read(board, "board-power").value == pytest.approx(6.5)
     assert read(board, "pmic-rails").value == 5.0
     # Believed from a quarter of the readings' span below them to half of it above.
+    line.value = 9.0
+    assert read(board, "pmic-rails").value == 5.0  # the same reading, not a second one
     for value, believed in ((0.6, True), (0.4, False), (10.9, True), (11.1, False)):
         line.value = value
         if believed:

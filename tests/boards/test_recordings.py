@@ -14,8 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from boards import jetson
 from boards.board import Quantity
 from boards.recording import PLAUSIBLE, Recording, Series, summed
+from boards.recordings import tegrastats
 from boards.recordings.files import read_recording
 from boards.recordings.lines import rising
 from boards.sensor import BoardError
@@ -87,9 +89,9 @@ def test_a_jetpack_4_line(tmp_path: Path) -> None:
 def test_a_jetpack_5_line_and_its_time_stamp(tmp_path: Path) -> None:
     text = "".join(JETPACK_5.format(second=second) for second in (1, 2, 3))
     recording = read_recording(written(tmp_path, text))
-    assert recording.energy == "rails"
-    assert recording.rails_included == ("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0", "VDDQ_VDD2_1V8AO")
-    assert series(recording, "rails").values.tolist() == pytest.approx([3.15 + 0.787 + 4.02 + 0.402] * 3)
+    assert recording.energy == "rails-total"
+    assert recording.rails_included == ("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0")
+    assert series(recording, "rails-total").values.tolist() == pytest.approx([3.15 + 0.787 + 4.02] * 3)
     assert series(recording, "CPU-thermal").values[0] == 47.5
     assert series(recording, "SOC2").values[0] == 43.562
     assert series(recording, "load").values[0] == pytest.approx(0.15)  # of the cores that are on
@@ -98,9 +100,14 @@ def test_a_jetpack_5_line_and_its_time_stamp(tmp_path: Path) -> None:
     assert recording.began_utc_s == 1795176001.0  # 2026-11-20 12:00:01
 
 
+def test_a_board_and_its_recording_are_summed_alike() -> None:
+    assert tegrastats.TOTALS == jetson._TOTALS
+    assert tegrastats.SUM == jetson.SUM_NAME
+
+
 def test_lines_within_one_second_are_spread_over_it(tmp_path: Path) -> None:
     text = "".join(JETPACK_5.format(second=second) for second in (1, 1, 2, 2, 3, 3))
-    times_s = series(read_recording(written(tmp_path, text)), "rails").times_s
+    times_s = series(read_recording(written(tmp_path, text)), "rails-total").times_s
     assert times_s.tolist() == [0.0, 0.5, 1.0, 1.5, 2.0, 2.5]
 
 
@@ -237,7 +244,7 @@ def require_sound(recording: Recording) -> None:
     assert recording.energy is None or recording.find(recording.energy) is not None
     for each in recording.series:
         low, high = PLAUSIBLE[each.quantity]
-        most = 4 * high if each.name == "rails" else high
+        most = 4 * high if each.name == "rails-total" else high
         assert (each.values >= low).all()
         assert (each.values <= most).all()
         assert (np.diff(each.times_s) > 0).all()

@@ -108,7 +108,7 @@ def test_a_counter_becomes_the_watts_of_each_second(path: Path) -> None:
     ("rails", "energy", "watts"),
     [
         (("VDD_IN",), "VDD_IN", 3.0),
-        (("VDD_IN", "VDD_SOC"), "rails", 4.0),
+        (("VDD_IN", "VDD_SOC"), "rails-total", 4.0),
         (("package-0",), "rapl-package-power", 3.0),
         (("rapl-package",), "rapl-package-power", 3.0),
     ],
