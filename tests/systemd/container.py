@@ -169,6 +169,12 @@ class Container:
         return done.stdout
 
 
+def mounts_below(folder: Path) -> list[str]:
+    """Where this process sees something mounted in `folder`."""
+    points = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    return [point for point in points if Path(point).is_relative_to(folder)]
+
+
 def wait_for(condition: Callable[[], bool], timeout_s: float, what: Callable[[], str]) -> None:
     """Look again and again until the condition holds. Raises AssertionError with `what` was waited for."""
     deadline = time.monotonic() + timeout_s

@@ -3,6 +3,7 @@ sensors in a tree of ours over /sys/class."""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from contextlib import suppress
@@ -188,6 +189,12 @@ class Lab:
     def log(self, lines: int = 40) -> str:
         """The service's last lines in the system's log."""
         return self.container.run("journalctl", "-u", UNIT, "-o", "cat", "--no-pager", "-n", str(lines))
+
+    def said_by_systemd(self) -> list[tuple[int, str]]:
+        """What PID 1 logged about the unit: monotonic microseconds, text."""
+        lines = self.container.run("journalctl", "_PID=1", f"UNIT={UNIT}", "-o", "json", "--no-pager").splitlines()
+        entries = [json.loads(line) for line in lines]
+        return [(int(entry["__MONOTONIC_TIMESTAMP"]), str(entry["MESSAGE"])) for entry in entries]
 
     # -- the journal --------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.systemd.container import Container, wait_for, why_not
+from tests.systemd.container import Container, mounts_below, wait_for, why_not
 
 REASON = why_not()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
@@ -22,10 +22,6 @@ with Container(Path(sys.argv[1]), {}, {}) as container:
     print(container.run("readlink", "/proc/self/ns/pid"), end="", flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 """
-
-
-def _mounts() -> set[str]:
-    return {line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()}
 
 
 def _processes_in(pid_name_space: str) -> list[int]:
@@ -41,7 +37,7 @@ def _processes_in(pid_name_space: str) -> list[int]:
 
 
 def test_it_boots_and_leaves_nothing(tmp_path: Path) -> None:
-    mounts, null = _mounts(), os.stat("/dev/null").st_mode
+    null = os.stat("/dev/null").st_mode
     shared = tmp_path / "shared"
     shared.mkdir()
     with Container(
@@ -55,13 +51,12 @@ def test_it_boots_and_leaves_nothing(tmp_path: Path) -> None:
         assert all(group.is_dir() for group in cgroups)
     assert (shared / "it").read_text() == "said\n"
     assert not Path("/opt/say").exists()
-    assert (_mounts(), os.stat("/dev/null").st_mode) == (mounts, null)
+    assert (mounts_below(tmp_path), os.stat("/dev/null").st_mode) == ([], null)
     assert _processes_in(name_space) == []
     assert not [group for group in cgroups if group.exists()]
 
 
 def test_a_container_whose_owner_is_killed_dies_with_it(tmp_path: Path) -> None:
-    mounts = _mounts()
     owner = subprocess.run(
         [sys.executable, "-c", OWNER, str(tmp_path)],
         stdout=subprocess.PIPE,
@@ -74,4 +69,4 @@ def test_a_container_whose_owner_is_killed_dies_with_it(tmp_path: Path) -> None:
     name_space = owner.stdout.strip()
     assert name_space.startswith("pid:[")
     wait_for(lambda: _processes_in(name_space) == [], 10, lambda: "the end of its processes")
-    assert _mounts() == mounts
+    assert mounts_below(tmp_path) == []
