@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,8 +21,10 @@ from hypothesis import strategies as st
 
 from boards.board import Board, BoardInfo, Channel, Quantity
 from boards.sensor import Reading
+from edge.cli_run import bundle_folder
 from edge.config import CameraConfig, Config
 from edge.daemon import Daemon, RunOptions
+from edge.journal import JournalReader
 from edge.sampler import Sampler
 from edge.service import NS_PER_S, START_LIMIT_S, Manager, Progress, Reporter, describe, stuck
 from edge.status import Status
@@ -461,8 +465,57 @@ def test_a_daemon_without_its_camera_rests_and_the_journal_says_why(tmp_path: Pa
         eventually(lambda: moved(daemon, before))
         assert daemon.progress().outage
         assert "no such device" in daemon.status().camera
-    from edge.journal import JournalReader
-
     with JournalReader(tmp_path / "j.db") as reader:
         (lost,) = [event for event in reader.events() if event.kind == "camera_lost"]
     assert "/dev/video987: no such device" in lost.message
+
+
+# -- the command --------------------------------------------------------------------------------------------------
+
+
+def test_the_command_as_the_unit_runs_it(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "bundle", STREET)
+    listener = Listener(str(tmp_path / "notify"))
+    heard: list[dict[str, str]] = []
+
+    def has_heard(key: str, times: int = 1) -> bool:
+        heard.extend(listener.heard())
+        return sum(key in message for message in heard) >= times
+
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from edge.cli import main; main()", "run", "--service", "--bundle", str(bundle),
+         "--camera", "/dev/video987", "--board", "simulated", "--socket", str(tmp_path / "s"),
+         "--journal", str(tmp_path / "j.db")],
+        env=os.environ | {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "1000000"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+    try:
+        eventually(lambda: has_heard("WATCHDOG"), 60)
+        children = [Path(f"/proc/{child.pid}/environ") for child in psutil.Process(process.pid).children()]
+        assert children
+        assert not [path for path in children if b"NOTIFY_SOCKET" in path.read_bytes()]
+        process.send_signal(signal.SIGHUP)
+        eventually(lambda: has_heard("RELOADING") and has_heard("READY", 2))
+        process.terminate()
+        _, log = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.wait()
+    has_heard("")
+    listener.close()
+    order = [key for message in heard for key in message if key in ("READY", "RELOADING", "STOPPING")]
+    assert (process.returncode, order) == (0, ["READY", "RELOADING", "READY", "STOPPING"])
+    assert any(line.startswith("<3>") and "/dev/video987: no such device" in line for line in log.splitlines())
+    assert all(line.startswith("<") for line in log.splitlines())
+
+
+def test_the_word_demo_means_the_shipped_bundle_unless_there_is_a_folder_of_that_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert (bundle_folder(Path("demo")) / "manifest.json").is_file()
+    assert bundle_folder(Path("other")) == Path("other")
+    (tmp_path / "demo").mkdir()
+    assert bundle_folder(Path("demo")) == Path("demo")

@@ -233,6 +233,16 @@ def test_a_wrong_configuration_is_refused_once(streaming: Lab) -> None:
     assert "unknown key 'camra'; did you mean 'camera'?" in streaming.log(5)
 
 
+def test_what_is_missing_for_a_while_is_tried_again(streaming: Lab) -> None:
+    streaming.systemctl("stop", UNIT)
+    streaming.configure(CONFIG.replace('bundle = "demo"', 'bundle = "/srv/not-mounted-yet"'))
+    assert streaming.container.try_run("systemctl", "start", UNIT).returncode != 0
+    wait_for(lambda: int(streaming.show("NRestarts")) >= 2, 30, lambda: "a second attempt")
+    assert "no such bundle directory" in streaming.log(20)
+    streaming.configure()
+    wait_for(lambda: streaming.show("ActiveState") == "active", 30, lambda: f"its start; log: {streaming.log()}")
+
+
 def test_it_stops_at_once_and_leaves_a_sound_journal(streaming: Lab) -> None:
     daemon = streaming.main_pid()
     children = [pid for pids in streaming.children(daemon).values() for pid in pids]
