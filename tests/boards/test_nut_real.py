@@ -40,6 +40,12 @@ def _until_it_tells(ups: Nut) -> None:
     pytest.fail("upsd told no charge within 20 s")
 
 
+def _ask_on(ups: Nut) -> None:
+    for _ in range(100):
+        ups.ask()
+        time.sleep(0.2)
+
+
 class RealUps:
     """A dummy UPS named `ours`, and the server that has it."""
 
@@ -102,7 +108,5 @@ def test_nut_itself_is_understood(real: RealUps) -> None:
 def test_a_driver_that_dies_is_told(real: RealUps) -> None:
     real.driver.kill()
     real.driver.wait()
-    with pytest.raises(SensorLost, match="DRIVER-NOT-CONNECTED|DATA-STALE"):
-        for _ in range(100):
-            real.ups.ask()
-            time.sleep(0.2)
+    with pytest.raises(SensorLost, match=r"DRIVER-NOT-CONNECTED|DATA-STALE"):
+        _ask_on(real.ups)
