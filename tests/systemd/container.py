@@ -89,10 +89,11 @@ class Container:
         for path in (stage, *stage.rglob("*")):
             if path.is_dir():
                 path.chmod(0o755)
-        for cgroup in self.cgroups:
-            for stale in cgroup.parent.glob("joulepath-lab-*"):  # of a test run that was killed
+        for folder in (*(cgroup.parent for cgroup in self.cgroups), _PROPAGATE):
+            for stale in folder.glob("joulepath-lab-*"):  # of a test run that was killed
                 if not Path(f"/proc/{stale.name.rpartition('-')[2]}").exists():
-                    _remove_cgroup(stale)
+                    _remove_folders(stale)
+        for cgroup in self.cgroups:
             cgroup.mkdir()
         command = [
             "systemd-nspawn", "--quiet", f"--directory={mount / 'root'}", "--boot", "--register=no", "--keep-unit",
@@ -143,10 +144,8 @@ class Container:
                 self._nspawn.wait()
             assert self._nspawn.stdin is not None
             self._nspawn.stdin.close()
-        for cgroup in self.cgroups:
-            _remove_cgroup(cgroup)
-        with suppress(OSError):
-            _PROPAGATE.joinpath(self._name).rmdir()
+        for folder in (*self.cgroups, _PROPAGATE / self._name):
+            _remove_folders(folder)
 
     # -- use ----------------------------------------------------------------------------------------------------
 
@@ -229,11 +228,11 @@ def _own_cgroups(name: str) -> list[Path]:
     return groups
 
 
-def _remove_cgroup(group: Path) -> None:
-    """Remove a group with those below it; its processes are dead or dying."""
+def _remove_folders(top: Path) -> None:
+    """Remove a folder with those below it; whoever still holds one of them is dying."""
     deadline = time.monotonic() + 5
-    while group.exists() and time.monotonic() < deadline:
-        for folder, _, _ in os.walk(group, topdown=False):
+    while top.exists() and time.monotonic() < deadline:
+        for folder, _, _ in os.walk(top, topdown=False):
             with suppress(OSError):
                 os.rmdir(folder)
         time.sleep(0.02)
