@@ -142,7 +142,7 @@ def _add_pisugar(assembly: Assembly, stated: SupplyOptions) -> None:
     _add_stated_energy(assembly, charge, stated, str(path))
     if "battery_power_plugged" in answer and not assembly.has("mains"):
         mains = PolledValue(polled, "battery_power_plugged", low=0.0, high=1.0)
-        assembly.add(Channel("mains", Quantity.FLAG, mains, SLOW_PERIOD_S, path=str(path)))
+        assembly.add(Channel("mains", Quantity.FLAG, mains, BATTERY_PERIOD_S, path=str(path)))
     polled.start()
 
 
@@ -164,9 +164,9 @@ def _add_nut(assembly: Assembly, address: NutAddress, stated: SupplyOptions) -> 
         assembly.details["battery"] = ups.place
         _add_stated_energy(assembly, charge, stated, ups.place)
     mains = PolledValue(polled, "on_mains", low=0.0, high=1.0)
-    assembly.add(Channel("mains", Quantity.FLAG, mains, SLOW_PERIOD_S, path=ups.place))
+    assembly.add(Channel("mains", Quantity.FLAG, mains, BATTERY_PERIOD_S, path=ups.place))
     low = PolledValue(polled, "battery_low", low=0.0, high=1.0)
-    assembly.add(Channel("battery-low", Quantity.FLAG, low, SLOW_PERIOD_S, path=ups.place, alarm=BATTERY_LOW_ALARM))
+    assembly.add(Channel("battery-low", Quantity.FLAG, low, BATTERY_PERIOD_S, path=ups.place, alarm=BATTERY_LOW_ALARM))
     polled.start()
 
 

@@ -113,6 +113,8 @@ def test_a_ups_that_is_stated(server: Server, clock: FakeClock, roots_of: Callab
     }
     found = {channel.name: channel for channel in board.channels}
     assert found["battery_energy_j"].method is Method.MODELLED
+    # A value that is asked each 5 s may not be sampled as if it were fresh each second.
+    assert {found[name].period_s for name in ("battery", "battery_energy_j", "mains", "battery-low")} == {5.0}
     alarm = found["battery-low"].alarm
     assert alarm is not None
     assert (alarm.level, alarm.kind) == ("critical", "battery_critical")

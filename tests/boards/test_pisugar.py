@@ -107,6 +107,7 @@ def test_a_pisugar_is_found_by_its_socket(server: Server, clock: FakeClock) -> N
     }
     assert found["battery"].method is Method.MODELLED
     assert found["battery_energy_j"].method is Method.MODELLED
+    assert {found[name].period_s for name in ("battery", "battery_energy_j", "mains")} == {5.0}
     assert "voltage table" in board.info.details["battery"]
     board.close()
 
