@@ -18,7 +18,9 @@ ON_DATA = {
     "home": "/home",
 }
 IN_MEMORY = {"/tmp": "mode=1777,size=64M", "/var/tmp": "mode=1777,size=32M", "/var/log": "mode=755,size=16M"}
-# Missing, it is gone without; there, it is mounted before anything looks into it. The first boot makes JPDATA meanwhile.
+# Mounted before anything looks into it; when it does not come, the boot goes on without.
+# Few writes: no times of access, times of change kept in memory, a commit each 30 s.
+QUIET = "noatime,lazytime,commit=30"
 EARLY = "nofail,x-systemd.before=local-fs.target"
 SKELETON = Path("usr/share/joulepath-image/data")
 
@@ -28,7 +30,8 @@ def fstab() -> str:
     lines = [
         f"LABEL={settings.ROOT_LABEL} / ext4 ro,noatime 0 1",
         f"LABEL={settings.BOOT_LABEL} /boot/firmware vfat ro,noatime,umask=0077,{EARLY} 0 2",
-        f"LABEL={DATA_LABEL} /data ext4 rw,noatime,nosuid,nodev,commit=30,{EARLY},x-systemd.device-timeout=3min 0 2",
+        # the first boot makes it while this waits
+        f"LABEL={DATA_LABEL} /data ext4 rw,{QUIET},nosuid,nodev,{EARLY},x-systemd.device-timeout=10min 0 2",
     ]
     lines += [f"/data/{folder} {target} none bind,{EARLY} 0 0" for folder, target in ON_DATA.items()]
     lines += [f"tmpfs {target} tmpfs nosuid,nodev,{options} 0 0" for target, options in IN_MEMORY.items()]

@@ -179,7 +179,7 @@ def identify(machine: Machine) -> list[Outcome]:
         _run("ssh-keygen", "-A", "-f", str(machine.root))
         outcomes.append(Outcome("ssh host keys", True, "made"))
     machine_id = machine.root / "etc/machine-id"
-    if machine_id.is_mount():  # systemd found the file empty and covered it with an id for this boot
+    if os.path.ismount(machine_id):  # systemd found the file empty and covered it with an id for this boot
         _run("systemd-machine-id-setup", "--commit")
         outcomes.append(Outcome("machine id", True, "kept"))
     elif not machine_id.read_text().strip():
