@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from boards.board import Activity, Board, BoardInfo, Channel, Quantity
@@ -73,6 +73,7 @@ def test_students_t_is_that_of_the_tables(freedom: int, t95: float, t999: float)
     assert student_t(0.999, freedom) == pytest.approx(t999, abs=6e-4)
 
 
+@settings(deadline=None)
 @given(
     idle_w=st.floats(0.5, 20),
     busy_w=st.lists(st.floats(0.5, 60), min_size=1, max_size=4),
@@ -91,6 +92,7 @@ def test_readings_without_noise_give_the_table_back(idle_w: float, busy_w: list[
     assert max(state.error_w for state in model.variants.values()) < 1e-6
 
 
+@settings(deadline=None)
 @given(scale=st.floats(0.2, 5), offset_w=st.floats(0, 10), sensor=st.lists(st.floats(1, 50), min_size=4, max_size=9))
 def test_readings_without_noise_give_the_line_back(scale: float, offset_w: float, sensor: list[float]) -> None:
     sensor = [*sensor, min(sensor) + 3]
@@ -258,6 +260,7 @@ def test_a_damaged_file_is_refused_by_field(
         load_calibration(path)
 
 
+@settings(deadline=None)
 @given(content=st.binary(max_size=200))
 def test_any_bytes_are_refused(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "any.json"
@@ -418,6 +421,7 @@ STEPS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(steps=STEPS)
 def test_whatever_is_noted_and_read_a_meter_never_counts_what_the_table_does_not_know(
     steps: list[tuple[int, str, str]],

@@ -286,6 +286,7 @@ def test_real_lines_with_holes_in_them_are_a_recording_or_refused(
     parse_or_refuse(written(tmp_path_factory.getbasetemp(), content, "holes"))
 
 
+@settings(deadline=None)
 @given(times=st.lists(st.integers(0, 12), min_size=1, max_size=10))
 def test_the_rising_part_is_a_longest_one(times: list[int]) -> None:
     kept = rising(np.array(times, dtype=np.float64))
