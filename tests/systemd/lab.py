@@ -149,7 +149,7 @@ class Lab:
                 numbers = next(line.split()[1:] for line in status if line.startswith("NSpid:"))
                 if numbers[-1] == inside and os.stat(folder / "ns/pid").st_ino == ours:
                     return int(folder.name)
-        raise AssertionError(f"the container has no process {inside}")
+        return 0  # it ended meanwhile
 
     def children(self, pid: int) -> dict[str, list[int]]:
         """The daemon's children on the host, by what they are: ``camera`` and ``engine``."""
