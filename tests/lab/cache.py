@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 KEY_DIGITS = 12
+KEPT_S = 86_400.0
 
 
 class LabUnavailable(Exception):
@@ -51,7 +53,7 @@ def step(name: str, recipe: dict[str, Any], build: Callable[[Path], None], suffi
             the result by one rename, so an interrupted build is never taken for a whole one.
         suffix: the end of the result's file name.
 
-    Results of other recipes under the same name and suffix are removed: the cache holds one of each.
+    Results of other recipes under the same name and suffix are removed when nobody used them for a day.
     """
     root = cache_root()
     key = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:KEY_DIGITS]
@@ -63,8 +65,9 @@ def step(name: str, recipe: dict[str, Any], build: Callable[[Path], None], suffi
             build(partial)
             partial.rename(result)
             for old in root.glob(f"{name}-{'?' * KEY_DIGITS}{suffix}"):
-                if old != result:
+                if time.time() - old.stat().st_mtime > KEPT_S:
                     remove(old)
+        os.utime(result)  # used now
     return result
 
 

@@ -16,16 +16,18 @@ APPLETS = ["sh", "mount", "insmod", "switch_root", "sleep", "cat"]
 INIT = """#!/bin/sh
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
 while read -r module; do insmod "/modules/$module"; done < /modules/order
+init=/sbin/init
+for word in $(cat /proc/cmdline); do case $word in init=*) init=${word#init=};; esac; done
 tries=0
 while [ ! -b /dev/vda ] && [ $tries -lt 100 ]; do sleep 0.1; tries=$((tries + 1)); done
 mount -t ext4 -o rw /dev/vda /newroot || exec sh
 for part in dev sys proc; do mount --move "/$part" "/newroot/$part"; done
-exec switch_root /newroot /sbin/init
+exec switch_root /newroot "$init"
 """
 
 
 def initrd(arch: str, kernel: Kernel) -> Path:
-    """The initrd that mounts ``/dev/vda`` (ext4) and hands over to its ``/sbin/init``.
+    """The initrd that mounts ``/dev/vda`` (ext4) and hands over to its ``/sbin/init``, or to what ``init=`` names.
 
     initramfs-tools would need the target's root filesystem and minutes of emulation; a lab needs neither.
     """

@@ -19,7 +19,6 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +30,7 @@ from tests.lab.tools import checked, require_tools
 
 GUEST_CODE = Path(__file__).parent / "guest"
 PORT_NAME = "org.joulepath.lab"
+REPORT_ID = -1
 # Emulation on a busy machine: a reply may be this late after the command's own limit before the guest counts as lost.
 GRACE_S = 120.0
 EMULATORS = {
@@ -73,16 +73,18 @@ class Settings:
 class Machine:
     """A board under qemu, without hardware virtualisation. Its disk is an overlay in `folder`; a later boot goes on.
 
-    `share` is a folder that the guest sees at ``/mnt/host``.
+    `share` is a folder that the guest sees at ``/mnt/host``. `report` is, once the machine is off, the last line with
+    id -1 that the guest sent on its own.
     """
 
     def __init__(self, system: System, folder: Path, settings: Settings | None = None) -> None:
         self.system, self.folder, self.settings = system, folder, settings or Settings()
         self.share = folder / "share"
         self.console = folder / "console.log"
-        self._overlay = folder / "disk.qcow2"
+        self.overlay = folder / "disk.qcow2"
         self._qemu: subprocess.Popen[bytes] | None = None
         self._channel: _Channel | None = None
+        self.report: dict[str, Any] | None = None
 
     def __enter__(self) -> Machine:
         return self
@@ -105,10 +107,9 @@ class Machine:
         began = time.monotonic()
         port = self.folder / "agent.sock"
         port.unlink(missing_ok=True)
-        self._qemu = subprocess.Popen(
-            self._command(port), stdin=subprocess.DEVNULL, stdout=(self.folder / "qemu.log").open("ab"),
-            stderr=subprocess.STDOUT,
-        )  # fmt: skip
+        with (self.folder / "qemu.log").open("ab") as log:
+            command = self._command(port)
+            self._qemu = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
         try:
             self._channel = _Channel(self._connect(port, began + timeout_s))
             self._channel.wait(0, began + timeout_s - time.monotonic())
@@ -191,6 +192,10 @@ class Machine:
         self.ok(f"cp {guest_path} {SHARE}/{name}", timeout_s)
         return self.share / name
 
+    def latest_report(self) -> dict[str, Any] | None:
+        """The last line with id -1 so far, while the machine runs."""
+        return self.report if self._channel is None else self._channel.latest_report()
+
     def wait_for(self, command: str, timeout_s: float = 120.0, every_s: float = 1.0) -> float:
         """Repeat a command until it exits with 0; returns the seconds waited.
 
@@ -221,12 +226,13 @@ class Machine:
         require_tools([EMULATORS[self.system.arch][0], "qemu-img"])
         self.share.mkdir(parents=True, exist_ok=True)
         shutil.copytree(GUEST_CODE, self.share / "guest", dirs_exist_ok=True)
-        if not self._overlay.exists():
-            checked(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", self.system.disk, self._overlay])
+        if not self.overlay.exists():
+            below = ["-F", self.system.disk_format, "-b", str(self.system.disk)]
+            checked(["qemu-img", "create", "-q", "-f", "qcow2", *below, self.overlay])
 
     def _command(self, port: Path) -> list[str]:
         wanted, arch = self.settings, self.system.arch
-        disks = [(self._overlay, "qcow2"), *((path, "raw") for path in wanted.data_disks)]
+        disks = [(self.overlay, "qcow2"), *((path, "raw") for path in wanted.data_disks)]
         drives: list[str] = []
         for number, (path, form) in enumerate(disks):
             drives += ["-drive", f"if=none,id=d{number},file={path},format={form},cache={wanted.cache}"]
@@ -265,7 +271,7 @@ class Machine:
         if self._qemu is not None:
             self._qemu.wait()
         if self._channel is not None:
-            self._channel.close()
+            self.report = self._channel.close() or self.report
         self._qemu = self._channel = None
 
     def _last_words(self) -> str:
@@ -281,7 +287,8 @@ class _Channel:
         self._changed = threading.Condition()
         self._last_id = 0
         self._ended = False
-        threading.Thread(target=self._listen, name="lab-agent", daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, name="lab-agent", daemon=True)
+        self._listener.start()
 
     def ask(self, body: dict[str, Any], timeout_s: float) -> dict[str, Any]:
         with self._changed:
@@ -300,8 +307,14 @@ class _Channel:
                 raise ConnectionError("the machine went away")
             raise TimeoutError(f"no answer within {timeout_s:.0f} s")
 
-    def close(self) -> None:
+    def close(self) -> dict[str, Any] | None:
+        """Read what is still under way and let go; the guest's last report."""
+        self._listener.join(timeout=10)
         self._link.close()
+        return self._replies.get(REPORT_ID)
+
+    def latest_report(self) -> dict[str, Any] | None:
+        return self._replies.get(REPORT_ID)
 
     def _listen(self) -> None:
         waiting = b""
@@ -316,9 +329,3 @@ class _Channel:
         with self._changed:
             self._ended = True
             self._changed.notify_all()
-
-
-def stop_all(machines: Sequence[Machine]) -> None:
-    """Cut the power of every machine that still runs."""
-    for machine in machines:
-        machine.cut_power()

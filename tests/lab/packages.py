@@ -39,7 +39,7 @@ def machine_mirrors(etc_apt: Path = SOURCES) -> Mirrors:
         for stanza in path.read_text().split("\n\n"):
             uri, suites = re.search(r"^URIs:\s*(\S+)", stanza, re.M), re.search(r"^Suites:\s*(.+)$", stanza, re.M)
             if uri and suites:
-                found.update({suite: uri[1] for suite in suites[1].split()})
+                found.update(dict.fromkeys(suites[1].split(), uri[1]))
     for path in [etc_apt / "sources.list", *sorted(etc_apt.glob("sources.list.d/*.list"))]:
         text = path.read_text() if path.exists() else ""
         for uri_text, suite in re.findall(r"^deb\s+(?:\[[^]]*\]\s+)?(\S+)\s+(\S+)", text, re.M):

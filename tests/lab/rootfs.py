@@ -8,8 +8,8 @@ from tests.lab.cache import LabUnavailable, step
 from tests.lab.packages import SUITE, machine_mirrors
 from tests.lab.tools import checked, require_tools
 
-# What a board's system has, what our package depends on, and python3-numpy and python3-gi: apt's own, to be imported
-# beside what the package brings.
+# What a board's system has, what our package depends on, and three of apt's own Python packages to be imported beside
+# what ours brings: numpy itself, bottleneck (compiled against that numpy, as picamera2's parts are), and gi.
 INCLUDED = [
     "systemd",
     "systemd-sysv",
@@ -24,6 +24,7 @@ INCLUDED = [
     "python3",
     "python3-venv",
     "python3-numpy",
+    "python3-bottleneck",
     "python3-gi",
     "v4l-utils",
     "i2c-tools",

@@ -12,12 +12,17 @@ from tests.lab.kernel import Kernel, kernel
 
 @dataclass(frozen=True)
 class System:
-    """A Debian 12 for one architecture (``amd64``, ``arm64``), ready to boot."""
+    """A Debian 12 for one architecture (``amd64``, ``arm64``), ready to boot. `disk` is raw, or qcow2 by its suffix."""
 
     arch: str
     kernel: Kernel
     initrd: Path
     disk: Path
+
+    @property
+    def disk_format(self) -> str:
+        """qemu's word for the disk's format."""
+        return "qcow2" if self.disk.suffix == ".qcow2" else "raw"
 
 
 def system(arch: str) -> System:
