@@ -34,7 +34,7 @@ test: test-board test-host  ## every quick test, in a board's environment and in
 
 test-board: $(BOARD_ENV)/.stamp
 	$(BOARD_ENV)/bin/python -m pip install -q 'hypothesis>=6.100' 'pytest>=8.2' 'pytest-timeout>=2.3'
-	$(BOARD_ENV)/bin/python -m pytest tests/boards tests/edge -m 'not slow'
+	$(BOARD_ENV)/bin/python -m pytest tests/boards tests/edge tests/systemd -m 'not slow'
 
 test-host: $(HOST_ENV)/.stamp
 	$(HOST_ENV)/bin/python -m pytest tests/converters -m 'not slow'

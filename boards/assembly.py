@@ -32,6 +32,7 @@ class Assembly:
         self.details: dict[str, str] = {}
         self.energy_channel: str | None = None
         self.rails_included: tuple[str, ...] = ()
+        self.whole_board = False
         self._channels: dict[str, Channel] = {}
 
     @property
@@ -47,16 +48,17 @@ class Assembly:
             raise ValueError(f"channel {channel.name!r} is there already")
         self._channels[channel.name] = channel
 
-    def take_energy_from(self, name: str, included: tuple[str, ...]) -> None:
-        """Take frames' energy from the POWER or ENERGY channel `name`; `included` are the rails in it."""
+    def take_energy_from(self, name: str, included: tuple[str, ...], *, whole_board: bool = True) -> None:
+        """Take frames' energy from the POWER or ENERGY channel `name`; `included` are the rails in it, and
+        `whole_board` whether nothing of what the board draws goes past them."""
         channel = self._channels.get(name)
         if channel is None or channel.quantity not in {Quantity.POWER, Quantity.ENERGY}:
             raise ValueError(f"{name!r} is no channel of power or energy")
-        self.energy_channel, self.rails_included = name, included
+        self.energy_channel, self.rails_included, self.whole_board = name, included, whole_board
 
     def board(self, name: str, model: str) -> SensorBoard:
         """The board of all that was added."""
-        info = BoardInfo(name, model, self.rails_included, dict(self.details))
+        info = BoardInfo(name, model, self.rails_included, self.whole_board, dict(self.details))
         return SensorBoard(info, tuple(self._channels.values()), self.energy_channel)
 
 

@@ -38,7 +38,7 @@ class Channel:
     """One sampled line of a board. `name` is unique on the board, e.g. ``VDD_IN``, ``cpu-thermal``, ``battery``.
 
     `relative_error` is the share by which the values as a whole may be off (95 %), as a calibration found it or a
-    chip's data sheet has it: it does not average out, so it is added to every energy's uncertainty. 0 where nobody knows it.
+    chip's data sheet has it: it does not average out, so it is part of every energy's uncertainty; 0 where unknown.
     """
 
     name: str
@@ -71,6 +71,7 @@ class BoardInfo:
     name: str
     model: str
     rails_included: tuple[str, ...] = ()
+    whole_board: bool = False  # the energy channel is all that a battery would have to give
     details: dict[str, str] = field(default_factory=dict)
 
 

@@ -58,7 +58,7 @@ class CalibratedBoard:
             "calibration": f"{source}: {calibration.describe()}",
             "energy": "modelled by the calibration, its error is part of each frame's uncertainty",
         }
-        self._info = BoardInfo(board.info.name, board.info.model, (self._energy_channel,), details)
+        self._info = BoardInfo(board.info.name, board.info.model, (self._energy_channel,), True, details)
 
     @property
     def info(self) -> BoardInfo:

@@ -80,9 +80,10 @@ def _linux(options: dict[str, str], place: _Place) -> Board:
 
 
 def _jetson(options: dict[str, str], place: _Place) -> Board:
-    _refuse_unknown("jetson", options, ("total", "jtop"))
+    _refuse_unknown("jetson", options, ("total", "jtop", *SUPPLY_OPTIONS))
+    supplies = supply_options("jetson", options)
     jtop = _yes_or_no("jetson", "jtop", options["jtop"]) if "jtop" in options else None
-    return open_jetson(place.roots, clock=place.clock, total=options.get("total"), jtop=jtop)
+    return open_jetson(place.roots, clock=place.clock, total=options.get("total"), jtop=jtop, supplies=supplies)
 
 
 def _raspberry_pi(options: dict[str, str], place: _Place) -> Board:

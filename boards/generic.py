@@ -59,7 +59,7 @@ def _add_rapl(assembly: Assembly, *, and_use: bool) -> None:
     name = "rapl-package"
     assembly.add(Channel(name, Quantity.ENERGY, sensor, RAIL_PERIOD_S, Method.COUNTER, path, RAPL_RESOLUTION_J))
     if and_use:
-        assembly.take_energy_from(name, tuple(domain.name for domain in domains))
+        assembly.take_energy_from(name, tuple(domain.name for domain in domains), whole_board=False)
 
 
 def add_heat(assembly: Assembly) -> None:

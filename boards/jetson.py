@@ -29,6 +29,7 @@ from boards.roots import Roots
 from boards.sensor import BoardError, Sensor
 from boards.summed import SummedRails, fitting_period_s
 from boards.supplies import add_supplies
+from boards.supply_options import SupplyOptions
 from boards.sysfs import Clock, ScaledSensor, SysfsFile, numbered, read_once_int, read_once_word
 
 SUM_NAME = "rails-total"
@@ -64,6 +65,7 @@ def open_jetson(
     total: str | None = None,
     jtop: bool | None = None,
     load_percent: LoadPercent | None = None,
+    supplies: SupplyOptions | None = None,
 ) -> SensorBoard:
     """Sensors of a Jetson.
 
@@ -81,9 +83,9 @@ def open_jetson(
     _add_gpu(assembly)
     _add_fan(assembly)
     add_jtop(assembly, jtop)
-    add_supplies(assembly)
+    add_supplies(assembly, supplies)
     add_load(assembly, load_percent)
-    if assembly.energy_channel is None:
+    if assembly.energy_channel is None and "energy" not in assembly.details:
         assembly.details["energy"] = (
             "unavailable: no rail that feeds the whole module was found; name one, or several that are disjoint, with "
             "jetson:total=LABEL or jetson:total=LABEL+LABEL"
@@ -101,7 +103,8 @@ def _add_rails(assembly: Assembly, total: str | None) -> None:
     summed = _chosen(rails, total, assembly.roots.sys)
     if len(summed) == 1:
         _add_rail(assembly, summed[0], fitting_period_s(summed[0].sensor, assembly.clock, RAIL_PERIOD_S))
-        assembly.take_energy_from(summed[0].label, (summed[0].label,))
+        # The carrier board is fed beside the module, so no rail of the module is all that a battery gives.
+        assembly.take_energy_from(summed[0].label, (summed[0].label,), whole_board=False)
     elif summed:
         _add_sum(assembly, summed)
     for rail in rails:
@@ -143,7 +146,7 @@ def _add_sum(assembly: Assembly, rails: Sequence[Rail]) -> None:
             relative_error=max(_relative_error(assembly.roots, rail) for rail in rails),
         )
     )
-    assembly.take_energy_from(SUM_NAME, labels)
+    assembly.take_energy_from(SUM_NAME, labels, whole_board=False)
     if period_s > RAIL_PERIOD_S:
         assembly.details["sampling"] = (
             f"the {len(rails)} rails of the total are read every {period_s * 1e3:.0f} ms: a round takes that long here"

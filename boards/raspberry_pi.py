@@ -153,7 +153,7 @@ def _add_pmic(assembly: Assembly, mailbox: Mailbox, *, wanted: bool) -> None:
     channel = Channel(PMIC_CHANNEL, Quantity.POWER, sensor, period_s, path=str(mailbox.path))
     assembly.add(channel)
     if use:
-        assembly.take_energy_from(PMIC_CHANNEL, sensor.rails)
+        assembly.take_energy_from(PMIC_CHANNEL, sensor.rails, whole_board=False)
         assembly.details["energy"] = (
             f"from the sum of {len(sensor.rails)} rails, which is less than the board draws; "
             "joulepath calibrate fits the whole board's power to it"

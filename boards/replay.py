@@ -130,7 +130,9 @@ def replayed(
     else:
         details.setdefault("energy", "unavailable: the recording has no power")
     included = recording.rails_included if total is None else (total,)
-    info = BoardInfo("replay", f"recording {Path(recording.source).name}", included if power else (), details)
+    info = BoardInfo(
+        "replay", f"recording {Path(recording.source).name}", included if power else (), bool(power), details
+    )
     return SensorBoard(info, tuple(channels), ENERGY_CHANNEL if power is not None else None)
 
 

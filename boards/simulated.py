@@ -161,7 +161,7 @@ class SimulatedBoard:
             "energy": "modelled: nothing here is measured",
             "accelerate": f"battery and heat capacity divided by {self.settings.accelerate:g}",
         }
-        return BoardInfo("simulated", "simulated board, constants of a Raspberry Pi 4", ("board",), details)
+        return BoardInfo("simulated", "simulated board, constants of a Raspberry Pi 4", ("board",), True, details)
 
     @property
     def channels(self) -> tuple[Channel, ...]:

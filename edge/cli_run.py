@@ -219,12 +219,16 @@ def status(
     from rich.table import Table
 
     from edge.control import ask, socket_to_ask
+    from edge.status import BatteryLeft
 
     answer = ask(socket or socket_to_ask(), {"command": "status"})
     if as_json:
         print(json.dumps(answer["status"] | {"variants": answer["variants"]}))
         return
     table = Table(box=None, show_header=False)
+    left = answer["status"].pop("battery_left", None)
+    if left is not None:
+        answer["status"]["battery lasts"] = str(BatteryLeft(**left))
     for name, value in answer["status"].items():
         table.add_row(name, "unknown" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value))
     table.add_row("variants", ", ".join(answer["variants"]))

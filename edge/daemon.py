@@ -27,6 +27,7 @@ from edge.errors import UsageError
 from edge.journal import FrameRow, Journal, JournalSettings, Level
 from edge.ledger import Ledger
 from edge.meter import Meter
+from edge.outlook import Outlook
 from edge.pipeline import Pipeline, Shown, Sink
 from edge.prepare import Preparers
 from edge.profile import load_profile
@@ -218,6 +219,7 @@ class Daemon:
         self._energy_period_s = 0.0 if channel is None else channel.period_s
         self.method = Method.UNAVAILABLE if channel is None else channel.method
         self.alarms = AlarmWatch(self.board.channels, self._event)
+        self.outlook = Outlook(self.board)
         self.sampler = Sampler(
             self.board,
             clock=self._clock,
@@ -371,6 +373,8 @@ class Daemon:
     def _sampled(self, name: str, at_ns: int, value: float) -> None:
         self.journal.sample(name, at_ns, value)
         self.alarms.sample(name, value)
+        if name in ("battery", "battery_energy_j"):
+            self.outlook.look(at_ns, self._value, self._power())
 
     def _row(self, row: FrameRow) -> None:
         self.journal.append_frame(row)
@@ -446,6 +450,7 @@ class Daemon:
             energy_j=energy_j,
             temperature_c=self._temperature(),
             battery=self._value("battery"),
+            battery_left=self.outlook.left(),
             throttled=_flag(self._value("throttled")),
             load=self._value("load"),
             miou=sum(recent) / len(recent) if recent else None,

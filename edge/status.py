@@ -7,6 +7,19 @@ from typing import Any
 
 
 @dataclass(frozen=True)
+class BatteryLeft:
+    """Hours until the battery is empty: likely, and the ends of a range that holds with about 90 %."""
+
+    low_h: float
+    likely_h: float
+    high_h: float
+    method: str
+
+    def __str__(self) -> str:
+        return f"{self.likely_h:.1f} h left (90 %: {self.low_h:.1f} to {self.high_h:.1f} h, {self.method})"
+
+
+@dataclass(frozen=True)
 class Status:
     """What is known now; None is unknown, never zero."""
 
@@ -31,6 +44,7 @@ class Status:
     journal: str  # "writing" or what is wrong
     elapsed_s: float
     switches: int
+    battery_left: BatteryLeft | None = None  # how long it lasts; None while that is not known
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

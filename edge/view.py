@@ -74,6 +74,8 @@ class TerminalView:
         table.add_row("temperature", number(status.temperature_c, "{:.1f} °C"), _bar(heat, hot=True))
         charge = None if status.battery is None else 100 * status.battery
         table.add_row("battery", number(charge, "{:.1f} %"), _bar(status.battery))
+        if status.battery_left is not None:
+            table.add_row("lasts", "", str(status.battery_left))
         quality = None if status.miou is None else 100 * status.miou
         table.add_row("mask quality", number(quality, "{:.1f} % mIoU"), "against the stream's ground truth")
         table.add_row("frames", f"{status.frames} ({status.skipped} skipped)", f"{status.switches} switches")

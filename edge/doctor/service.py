@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from boards.roots import Roots
-from edge.control import ask, default_socket
+from edge.control import ask, socket_to_ask
 from edge.doctor.finding import Finding
 from edge.errors import JoulepathError
 
@@ -19,10 +19,7 @@ def service_findings(socket: Path | None, roots: Roots) -> Iterator[Finding]:
     """Whether the unit is installed and active, and whether a daemon answers."""
     if (roots.run / "systemd/system").is_dir() and shutil.which("systemctl"):
         yield _unit()
-    place = socket or default_socket()
-    if not place.exists():
-        system = roots.run / "joulepath/control.sock"
-        place = system if socket is None and system.exists() else place
+    place = socket or socket_to_ask()
     if not place.exists():
         yield Finding("note", "daemon", f"none is running (no socket {place})")
         return

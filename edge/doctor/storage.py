@@ -15,7 +15,7 @@ from edge.config import Config
 from edge.doctor.finding import Finding
 from edge.errors import JoulepathError
 from edge.journal.clock import kernel_synchronised
-from edge.journal.place import default_journal
+from edge.journal.place import journal_to_read
 from edge.journal.reader import connect_for_reading
 
 _WRITTEN_A_DAY = 200_000_000  # bytes at 10 fps, as measured in docs/bench/journal.md, rounded
@@ -37,7 +37,7 @@ def bundle_findings(bundle: Path | None) -> Iterator[Finding]:
 
 def storage_findings(journal: Path | None, roots: Roots) -> Iterator[Finding]:
     """Room and right to write where the journal goes, and whether the journal is sound."""
-    path = journal or default_journal()
+    path = journal or journal_to_read()
     folder = next(parent for parent in path.parents if parent.exists())
     if not os.access(path if path.exists() else folder, os.W_OK):
         remedy = "run as the service's user, or name another journal with --journal"
