@@ -281,7 +281,9 @@ class PowerMeter(Meter):
         if self._same_stretch(newest, newest - 2):
             self._noise.add(self._residual(newest - 1))
             points[newest].noise_var = self._noise.variance
-            self._weigh_jump(newest - 1)  # its neighbour is known only now
+            if self._interval_in_stretch(newest, newest - 2):
+                self._weigh_jump(newest - 2)  # what lies behind it on either side is known only now
+            self._weigh_jump(newest - 1)
             half_s = (self._width_s(newest - 1) + self._width_s(newest)) / 2
             weighted = points[newest - 1].noise_var * half_s * half_s
             points[newest].weighted_noise = points[newest - 1].weighted_noise + weighted
@@ -301,8 +303,9 @@ class PowerMeter(Meter):
         """Set the unexplained jump of the interval that ends with sample `index`, and the sum up to it."""
         points = self._points
         width_s, slope = self._slope(index)
-        sides = [side for side in (index - 1, index + 1) if self._interval_in_stretch(index, side)]
-        jump_sq = unexplained_jump_sq(width_s, slope, [self._slope(side) for side in sides], points[index].noise_var)
+        reach = ((index - 1, index - 2), (index + 1, index + 2))
+        sides = [[self._slope(at) for at in side if self._interval_in_stretch(index, at)] for side in reach]
+        jump_sq = unexplained_jump_sq(width_s, slope, [side for side in sides if side], points[index].noise_var)
         if points[index].time_ns - points[index - 1].time_ns > self._stretched_ns:
             jump_sq = max(jump_sq, self._recent_range_w(index) ** 2)
         points[index].jump_sq = jump_sq

@@ -146,11 +146,10 @@ class Sampler:
         now_ns = self._clock()
         due = [line for line in self._lines if line.due_ns <= now_ns]
         energy = next((line for line in self._lines if line.first), None)
-        after_energy = False  # a read that will not fit is least harmful there
+        after_energy = False
         postponed: list[_Line] = []
         for line in sorted(due, key=lambda line: (not line.first, line.due_ns)):
-            fits = line is energy or energy is None or line.usual_ns <= energy.due_ns - self._clock()
-            if fits or after_energy:
+            if line is energy or energy is None or self._in_time(line, energy, after_energy):
                 self._read(line)
                 after_energy = line is energy
             else:
@@ -158,6 +157,14 @@ class Sampler:
         # What was put off comes with the energy channel's next turn; it alone must not wake the thread before.
         awaited = [line.due_ns for line in self._lines if line not in postponed]
         return min(awaited, default=now_ns + _NS)
+
+    def _in_time(self, line: _Line, energy: _Line, after_energy: bool) -> bool:
+        """Whether a read ends before the energy channel is due. One that never fits is least harmful right after the
+        energy channel's, unless that one is behind already; it waits for half of its own period at most."""
+        now_ns = self._clock()
+        left_ns = energy.due_ns - now_ns
+        overdue = now_ns - line.due_ns > line.period_ns // 2
+        return line.usual_ns <= left_ns or (after_energy and (left_ns > 0 or overdue))
 
     def _read(self, line: _Line) -> None:
         now_ns = self._clock()

@@ -17,6 +17,10 @@ J = h * sqrt(|r - r_before| * |r - r_after|): the full height for a step between
 beside a step, and at a corner of a ramp (at fraction t of the interval, slopes differing by D) sqrt(t*(1-t))*D*h,
 whose J*h/2 is never less than the true error t*(1-t)*D*h*h/2.
 
+A sensor that averages over a moment may catch the step itself, and its reading lies between the two levels: two
+changes follow each other, alike enough to pass for a short ramp. So a slope counts as explained by a side only as far
+as both of the intervals there go along with it: a ramp must last.
+
 **Noise.** Sample i enters the integral with a weight w_i in seconds (half of each interval beside it; less at the
 window's edges), so white noise of s watts gives s*s*sum(w_i**2). s comes from the residual of each sample against the
 line between its neighbours, which steps and ramps leave nearly alone, by a clipped estimate that forgets after some
@@ -64,20 +68,26 @@ def step_share(start: float, end: float) -> float:
     return max(0.0, start * length * length + length**3 / 3 - mean * mean)
 
 
-def unexplained_jump_sq(width_s: float, slope: float, neighbours: list[tuple[float, float]], noise_var: float) -> float:
-    """Square of the change over an interval that no neighbour's slope explains, less what noise makes of it.
+Slopes = list[tuple[float, float]]  # (width in s, slope in W/s) of the intervals on one side, the nearest first
 
-    `slope` and the neighbours' slopes are in W/s, `neighbours` are (width in s, slope), `noise_var` is one sample's
-    noise in W**2. Without neighbours the whole change is unexplained. Returns W**2.
+
+def unexplained_jump_sq(width_s: float, slope: float, sides: list[Slopes], noise_var: float) -> float:
+    """Square of the change over an interval that neither side explains, less what noise makes of it.
+
+    `slope` is in W/s, `noise_var` is one sample's noise in W**2. A side explains what all of its slopes go along with.
+    Without sides the whole change is unexplained. Returns W**2.
     """
-    if not neighbours:
+    if not sides:
         return (slope * width_s) ** 2
     product = 1.0
-    for other_s, other_slope in neighbours:
-        ratio = width_s / other_s
-        noise = noise_var * ((1 + ratio) ** 2 + 1 + ratio * ratio)
-        product *= max(0.0, ((slope - other_slope) * width_s) ** 2 - _NOISE_IN_JUMP * noise)
-    return math.pow(product, 1 / len(neighbours))
+    for side in sides:
+        left = 0.0
+        for other_s, other_slope in side:
+            ratio = width_s / other_s
+            noise = noise_var * ((1 + ratio) ** 2 + 1 + ratio * ratio)
+            left = max(left, ((slope - other_slope) * width_s) ** 2 - _NOISE_IN_JUMP * noise)
+        product *= left
+    return math.pow(product, 1 / len(sides))
 
 
 def rounding_bias_var(step: float, noise_var: float) -> float:

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from boards.sensor import Method, Reading
 from edge.bench.energy import Case, cases, run, score
+from edge.meter import PowerMeter
 from edge.uncertainty import (
     NoiseEstimate,
     Spread,
@@ -17,6 +19,7 @@ from edge.uncertainty import (
     unexplained_jump_sq,
 )
 
+MS = 1_000_000
 CASES = {case.name: case for case in cases(200.0, seed=11)}
 NOISY = [name for name in CASES if "noisy" in name or "register" in name]
 CLEAN = [name for name in CASES if name not in NOISY]
@@ -68,14 +71,35 @@ def test_step_share_is_the_variance_of_a_jump_at_an_even_place(first: float, sec
 @given(st.floats(0, 1), st.floats(-100, 100))
 def test_a_corner_of_a_ramp_is_covered_by_its_jump(place: float, bend: float) -> None:
     # Slope 0 up to the corner, `bend` W/s after it, in an interval of 1 s between neighbours of the two slopes.
-    jump = unexplained_jump_sq(1.0, bend * (1 - place), [(1.0, 0.0), (1.0, bend)], 0.0) ** 0.5
+    jump = unexplained_jump_sq(1.0, bend * (1 - place), [[(1.0, 0.0)] * 2, [(1.0, bend)] * 2], 0.0) ** 0.5
     assert jump / 2 + 1e-9 >= abs(bend) * place * (1 - place) / 2
 
 
 def test_jumps_that_noise_explains_are_none() -> None:
-    assert unexplained_jump_sq(1.0, 3.0, [(1.0, 0.0), (1.0, 0.0)], 1.0) == 0.0
-    assert unexplained_jump_sq(1.0, 6.0, [(1.0, 0.0), (1.0, 0.0)], 1.0) == pytest.approx(36 - 18)
+    assert unexplained_jump_sq(1.0, 3.0, [[(1.0, 0.0)], [(1.0, 0.0)]], 1.0) == 0.0
+    assert unexplained_jump_sq(1.0, 6.0, [[(1.0, 0.0)], [(1.0, 0.0)]], 1.0) == pytest.approx(36 - 18)
     assert unexplained_jump_sq(2.0, 3.0, [], 0.0) == 36.0
+
+
+@given(st.floats(0, 1))
+def test_a_step_that_a_reading_caught_half_way_is_no_ramp(share: float) -> None:
+    # Flat, then `share` of the step, then the rest, then flat: each part counts in full.
+    flat, first, rest = (1.0, 0.0), (1.0, share), (1.0, 1 - share)
+    assert unexplained_jump_sq(1.0, share, [[flat, flat], [rest, flat]], 0.0) >= share**2 - 1e-9
+    assert unexplained_jump_sq(1.0, 1 - share, [[first, flat], [flat, flat]], 0.0) >= (1 - share) ** 2 - 1e-9
+    lasting = [(1.0, 1.0)] * 2
+    assert unexplained_jump_sq(1.0, 1.0, [lasting, [(1.0, share), flat]], 0.0) == 0.0
+
+
+def test_a_window_that_ends_within_a_caught_step_is_covered() -> None:
+    meter = PowerMeter(Method.MEASURED, 0.02)
+    for number in range(40):
+        watts = 3.0 if number < 20 else 4.5 if number == 20 else 6.0  # at 400 ms the step was being converted
+        meter.add(Reading(watts, number * 20 * MS))
+    window = meter.energy(300 * MS, 400 * MS)
+    assert window.energy_uj is not None
+    assert window.uncertainty_uj is not None
+    assert abs(window.energy_uj - 300_000) <= window.uncertainty_uj <= 20_000
 
 
 @pytest.mark.parametrize(
