@@ -128,7 +128,7 @@ def inspect_command(
 
 def profile_command(
     bundle: Annotated[Path, typer.Argument(help="The bundle directory.", show_default=False)],
-    board: Annotated[str, typer.Option(help="The board that tells the energy: linux, simulated, ...")] = "linux",
+    board: Annotated[str, typer.Option(help="The board that tells the energy, as in joulepath run --board.")] = "auto",
     threads: Threads = 1,
     seconds: Annotated[float, typer.Option(min=0.1, help="How long to measure, all variants together.")] = 20.0,
     folder: Annotated[
@@ -140,16 +140,12 @@ def profile_command(
     """Measure latency, and energy where the board can tell, of every variant here; the controller uses it."""
     from dataclasses import asdict
 
-    from boards.detect import open_board
-    from boards.sensor import BoardError
     from edge import profile
+    from edge.board import open_named_board
     from edge.bundle import load_bundle
 
     opened = load_bundle(bundle)
-    try:
-        opened_board = open_board(board)
-    except BoardError as error:
-        raise UsageError(str(error)) from error
+    opened_board = open_named_board(board)
     try:
         with _progress("profiling", quiet=as_json) as on_round:
             measured = profile.measure(

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge.errors import UsageError
-
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -49,14 +47,10 @@ def probe(
     seconds: Annotated[float, typer.Option(min=0.1, max=3600, help="how long to sample, s")] = 3.0,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
-    from boards.detect import open_board
-    from boards.sensor import BoardError
+    from edge.board import open_named_board
     from edge.probe import probe_board
 
-    try:
-        opened = open_board(board)
-    except BoardError as error:
-        raise UsageError(str(error)) from error
+    opened = open_named_board(board)
     if not as_json and sys.stderr.isatty():
         print(f"sampling {len(opened.channels)} channels for {seconds:g} s ...", file=sys.stderr)
     try:

@@ -14,9 +14,9 @@ from types import TracebackType
 from typing import Any
 
 from boards.board import Board, Quantity
-from boards.detect import open_board
-from boards.sensor import BoardError, Method, Reading
+from boards.sensor import Method, Reading
 from edge.alarms import AlarmWatch
+from edge.board import open_named_board
 from edge.bundle import Variant, load_bundle
 from edge.cameras.supervise import Patience, SupervisedCamera
 from edge.cameras.synthetic import CLASSES as STREET_CLASSES
@@ -155,10 +155,7 @@ class Daemon:
     def _open_board(self) -> Board:
         # What a variant draws on the simulated board follows its multiply-accumulates.
         costs = {v.id: float(v.macs) for v in self.variants.values() if v.macs}
-        try:
-            return open_board(self.options.board, clock=self._clock, relative_cost=costs)
-        except BoardError as error:
-            raise UsageError(str(error)) from error
+        return open_named_board(self.options.board, clock=self._clock, relative_cost=costs)
 
     def _best_guess(self) -> str:
         known = self._known_variants()

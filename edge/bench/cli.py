@@ -7,6 +7,7 @@ so that nothing here imports them.
 from __future__ import annotations
 
 import subprocess
+from contextlib import suppress
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated
@@ -28,7 +29,9 @@ def register(app: typer.Typer) -> None:
     """Add the group `bench` to the one command line."""
     bench = typer.Typer(help=_HELP, no_args_is_help=True)
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
-        entry.load()(bench)
+        # Benchmarks of the host's packages are not there where only the board's part is installed.
+        with suppress(ImportError):
+            entry.load()(bench)
     bench.command("pipeline", help=_PIPELINE)(pipeline_command)
     bench.command("switch", help=_SWITCH)(switch)
     bench.command("journal", help=_JOURNAL)(journal)

@@ -8,11 +8,12 @@ import re
 from collections.abc import Iterator
 
 from boards.board import Board, Quantity
-from boards.detect import open_board
 from boards.roots import Roots
-from boards.sensor import BoardError, Reading, SensorLost
+from boards.sensor import Reading, SensorLost
 from boards.sysfs import numbered, read_once_int, read_once_word
+from edge.board import open_named_board
 from edge.doctor.finding import Finding
+from edge.errors import UsageError
 from edge.probe import CameraFinding, find_cameras
 
 _HOT_C = 80.0
@@ -21,8 +22,8 @@ _HOT_C = 80.0
 def board_findings(spec: str, roots: Roots) -> Iterator[Finding]:
     """The board: energy, each sensor that gives nothing, heat, supply, and what the board's own code has to say."""
     try:
-        board = open_board(spec, roots=roots)
-    except BoardError as error:
+        board = open_named_board(spec, roots=roots)
+    except UsageError as error:
         yield Finding("wrong", "board", str(error), "correct --board, or board in the configuration")
         return
     try:
