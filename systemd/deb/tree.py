@@ -74,8 +74,9 @@ def write_copyright(tree: Path, dist: Dist, vendored: list[Distribution]) -> Non
     for one in vendored:
         if one.name == "joulepath":
             continue
-        named = one.metadata.get("License-Expression") or one.metadata.get("License") or ""
-        classifiers = [c.split(" :: ")[-1] for c in one.metadata.get_all("Classifier") or [] if c.startswith("License")]
+        metadata = one.metadata.json
+        named = str(metadata.get("license_expression") or metadata.get("license") or "")
+        classifiers = [c.split(" :: ")[-1] for c in metadata.get("classifier", []) if c.startswith("License")]
         licence = named if named and "\n" not in named else " and ".join(classifiers) or "see its folder"
         info = f"{one._path.name}"  # type: ignore[attr-defined]
         paragraphs.append(

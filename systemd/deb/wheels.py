@@ -115,7 +115,7 @@ def _resolve(requirements: Sequence[str], target: Sequence[str]) -> list[Pin]:
     ]
 
 
-def _pip(command: str) -> list[str]:
+def _pip(command: str) -> list[str | Path]:
     return [sys.executable, "-m", "pip", "--disable-pip-version-check", command]
 
 

@@ -55,7 +55,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800), pytest.mark.skipif(RE
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with first.deb, as the recipe builds it, and second.deb, the same of a later version."""
     folder = tmp_path_factory.mktemp("debs")
-    command = [sys.executable, ROOT / "systemd/deb/build.py", "--arch", "amd64", "--fast", "--out", folder]
+    script = str(ROOT / "systemd/deb/build.py")
+    command = [sys.executable, script, "--arch", "amd64", "--fast", "--out", str(folder)]
     built = subprocess.run(command, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stderr
     first, unpacked = folder / "first.deb", folder / "unpacked"
@@ -63,7 +64,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run(["dpkg-deb", "--raw-extract", first, unpacked], check=True)
     control = unpacked / "DEBIAN/control"
     control.write_text(control.read_text().replace("\nVersion: ", "\nVersion: 1:"))
-    pack = ["dpkg-deb", "--root-owner-group", "-Zgzip", "-z1", "--build", unpacked, folder / "second.deb"]
+    pack = ["dpkg-deb", "--root-owner-group", "-Zgzip", "-z1", "--build", str(unpacked), str(folder / "second.deb")]
     subprocess.run(pack, check=True, capture_output=True)
     shutil.rmtree(unpacked)
     return folder
@@ -85,7 +86,7 @@ def board(packages: Path, files_before: set[str], tmp_path_factory: pytest.TempP
 
 def _files(root: Path) -> set[str]:
     """Every path below /etc, /usr and /var, as a board names it."""
-    found = set()
+    found: set[str] = set()
     for top in ("etc", "usr", "var"):
         for folder, folders, names in os.walk(root / top):
             inside = "/" + os.path.relpath(folder, root)

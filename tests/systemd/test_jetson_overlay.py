@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +138,7 @@ def test_undo_keeps_a_configuration_that_was_changed_since(overlay: Path, tmp_pa
 def test_it_refuses_what_is_no_l4t_and_says_what_to_do(overlay: Path, tmp_path: Path) -> None:
     tegra = _tegra(tmp_path, R36, "jammy", "python3.10")
     root = tegra / "rootfs"
-    cases = {
+    cases: dict[str, Callable[[], Path]] = {
         "no such folder": lambda: tmp_path,
         "run apply_binaries.sh first": lambda: _without(root / "etc/nv_tegra_release", tegra),
         "L4T R35: there is a package for L4T R36 R38 only": lambda: _with(
@@ -221,7 +221,8 @@ sh "$3/apply.sh" --config "$4" "$1/Linux_for_Tegra"
 @pytest.mark.timeout(1800)
 @pytest.mark.skipif(NO_FIRST_BOOT is not None, reason=str(NO_FIRST_BOOT))
 def test_the_first_boot_installs_the_package_and_takes_the_overlay_away(recipe: Any, tmp_path: Path) -> None:
-    command = [sys.executable, ROOT / "systemd/deb/build.py", "--arch", "amd64", "--fast", "--out", tmp_path]
+    script = str(ROOT / "systemd/deb/build.py")
+    command = [sys.executable, script, "--arch", "amd64", "--fast", "--out", str(tmp_path)]
     package = Path(subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip())
     recipe.make_overlay(tmp_path / "overlay", {recipe.Target("R36", "bookworm", "python3.11"): package})
     config = tmp_path / "config.toml"
@@ -229,8 +230,8 @@ def test_the_first_boot_installs_the_package_and_takes_the_overlay_away(recipe: 
     work = tmp_path / "apply"
     for name in ("upper", "work", "Linux_for_Tegra/rootfs"):
         (work / name).mkdir(parents=True)
-    apply = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _APPLY, "sh", work, R36]
-    subprocess.run([*apply, tmp_path / "overlay", config], check=True, capture_output=True)
+    apply = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _APPLY, "sh", str(work), R36]
+    subprocess.run([*apply, str(tmp_path / "overlay"), str(config)], check=True, capture_output=True)
     assert os.readlink(work / "upper" / LINK) == f"/{UNIT}"
 
     folder = tmp_path / "board"
