@@ -147,7 +147,7 @@ class CameraProcess:
         self._send(pack_release(token.generation, token.slot))
 
     def close(self) -> None:
-        """Kill the process. Frames still held stay readable."""
+        """Kill the process. Frames still held stay readable, and whoever holds them still releases them."""
         with self._changed:
             if self._closed:
                 return
@@ -162,7 +162,6 @@ class CameraProcess:
         with self._changed:  # the memory goes when the last held frame does, not when the garbage collector comes
             self._rings.clear()
             self._arrived.clear()
-            self._held.clear()
 
     def __enter__(self) -> CameraProcess:
         self.open()

@@ -116,6 +116,17 @@ def test_frames_are_read_only_and_released_once() -> None:
             camera.release(frame)
 
 
+def test_a_frame_that_outlives_its_process_is_released_once_too() -> None:
+    camera = CameraProcess(parse_source("synthetic:48x64@0"))
+    camera.open()
+    frame = fetch(camera)
+    camera.close()
+    assert frame.image.shape == (48, 64, 3)
+    camera.release(frame)
+    with pytest.raises(ValueError, match="not held"):
+        camera.release(frame)
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSEGV])
 def test_a_death_is_told_after_what_had_arrived(video: Counted, how: signal.Signals) -> None:
     with CameraProcess(parse_source(str(video(20))), slots=4) as camera:

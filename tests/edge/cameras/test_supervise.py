@@ -84,6 +84,16 @@ def test_a_killed_live_source_counts_what_it_lost() -> None:
         assert f"{frame.skipped} frames lost" in events[-1][2]
 
 
+def test_a_frame_under_way_when_its_source_goes_is_released_afterwards() -> None:
+    events = Events()
+    with SupervisedCamera("synthetic:48x64@50", on_event=events, patience=Patience(first_backoff_s=0.01)) as camera:
+        under_way = fetch(camera)
+        kill(camera)
+        while not events or events.kinds[-1] != "camera_back":
+            camera.release(fetch(camera))
+        camera.release(under_way)
+
+
 def test_a_frozen_source_is_noticed_and_started_again() -> None:
     events, clock = Events(), Clock()
     with SupervisedCamera("synthetic:48x64@50", on_event=events, clock=clock, sleep=clock.sleep) as camera:
