@@ -48,14 +48,14 @@ def boot_record(partitions: tuple[Partition, ...]) -> bytes:
     return bytes(table)
 
 
-def make_boot(folder: Path, image: Path, epoch_s: int) -> None:
+def make_boot(folder: Path, image: Path, epoch_s: int, size: int = settings.BOOT_BYTES) -> None:
     """A FAT32 of the folder's files, their times at the epoch."""
     names = sorted(folder.iterdir())
     for name in names:
         os.utime(name, (epoch_s, epoch_s))
     image.unlink(missing_ok=True)
     with image.open("wb") as file:
-        file.truncate(settings.BOOT_BYTES)
+        file.truncate(size)
     run(
         "mkfs.vfat", "-F", "32", "--invariant", "-i", f"{settings.BOOT_VOLUME_ID:08x}", "-n", settings.BOOT_LABEL, image
     )
