@@ -3,7 +3,7 @@
     python3 lab_meter.py PLAN.json RESULT.json
 
 The plan holds the knots of each channel as [seconds from the start, microvolts, microamperes] and how to meter; the
-result holds every frame's row, every sample and the counts. Nothing is judged here: who knows the knots knows the truth.
+result holds every frame's row, every sample and the counts. Nothing is judged here.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ def main(plan_path: Path, result_path: Path) -> None:
     began_ns, cpu_s = time.monotonic_ns(), time.process_time()
     sampler.start()
     serve(ledger, plan["frames_s"], start_ns)
-    took_ns, cpu_s = time.monotonic_ns() - began_ns, time.process_time() - cpu_s
     time.sleep(0.5)
     ledger.settle(time.monotonic_ns())
     sampler.close()
+    took_ns, cpu_s = time.monotonic_ns() - began_ns, time.process_time() - cpu_s
     result = {
         "start_ns": start_ns,
         "seconds": took_ns * 1e-9,

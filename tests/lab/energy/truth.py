@@ -103,9 +103,7 @@ class Truth:
         return self._until_uj[index] + _piece_uj(self._knots[index], here)
 
 
-def _between(
-    before: tuple[int, float, float], after: tuple[int, float, float], at_ns: int
-) -> tuple[int, float, float]:
+def _between(before: tuple[int, float, float], after: tuple[int, float, float], at_ns: int) -> tuple[int, float, float]:
     if after[0] == before[0]:
         return after
     share = (at_ns - before[0]) / (after[0] - before[0])
