@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import difflib
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from edge.controller.ladder import Limits
+from edge.controller.contract import Controller
+from edge.controller.goals import Goals
+from edge.controller.ladder import LadderController, Limits
 from edge.errors import UsageError
 
 DEFAULT_CONFIG = Path("/etc/joulepath/config.toml")
@@ -44,9 +47,22 @@ class SamplerConfig(Section):
 class ControllerConfig(Section):
     """What the controller must respect."""
 
-    kind: Literal["ladder"] = Field("ladder", description="which controller")
+    kind: Literal["plan", "ladder", "tiers", "alert"] = Field("plan", description="which controller")
     period_s: float = Field(0.25, gt=0, le=60, description="time between two decisions, s")
+    last_until: str | None = Field(
+        None, pattern=r"^([01]\d|2[0-3]):[0-5]\d$", description='local time until which the battery must last, "06:00"'
+    )
+    battery_hours: float | None = Field(None, gt=0, le=10_000, description="how long the battery must last, h")
+    battery_capacity_wh: float | None = Field(
+        None, gt=0, description="energy of a full battery, Wh, where no gauge counts it"
+    )
     deadline_ms: float | None = Field(None, gt=0, description="longest inference time, ms; none by default")
+    min_fps: float | None = Field(None, gt=0, le=10_000, description="lowest rate, frames a second; none by default")
+    min_accuracy: float | None = Field(None, ge=0, le=1, description="lowest accuracy of a variant, ratio")
+    priorities: tuple[Literal["temperature", "power", "deadline", "battery", "accuracy"], ...] = Field(
+        ("temperature", "power", "deadline", "battery", "accuracy"),
+        description="when two goals cannot both be kept, the later one gives way",
+    )
     max_temperature_c: float | None = Field(75.0, description="step down above this temperature, °C")
     temperature_hysteresis_c: float = Field(5.0, gt=0, description="step up again below the limit less this, °C")
     emergency_temperature_c: float | None = Field(85.0, description="cheapest variant at once, °C")
@@ -70,8 +86,28 @@ class ControllerConfig(Section):
 
     def limits(self) -> Limits:
         """The same values as the ladder controller takes them."""
-        values = self.model_dump(exclude={"kind", "period_s"})
+        values = self.model_dump(include={field.name for field in fields(Limits)})
         return Limits(**values)
+
+    def goals(self) -> Goals:
+        """The same values as the planning controller takes them."""
+        values = self.model_dump(include={field.name for field in fields(Goals)})
+        last_until_s = None
+        if self.last_until is not None:
+            hours, minutes = self.last_until.split(":")
+            last_until_s = 3600.0 * int(hours) + 60.0 * int(minutes)
+        return Goals(**values, last_until_s=last_until_s)
+
+    def make(self) -> Controller:
+        """The controller that is configured."""
+        from edge.controller.baselines import AlertController, TierController
+        from edge.controller.plan import PlanningController
+
+        if self.kind == "ladder":
+            return LadderController(self.limits())
+        kinds = {"plan": PlanningController, "tiers": TierController, "alert": AlertController}
+        made: Controller = kinds[self.kind](self.goals())
+        return made
 
 
 class JournalConfig(Section):

@@ -22,9 +22,10 @@ from edge.cameras.supervise import Patience, SupervisedCamera
 from edge.cameras.synthetic import CLASSES as STREET_CLASSES
 from edge.config import Config
 from edge.control import ControlServer
-from edge.controller import Controller, Decision, LadderController, Observation
+from edge.controller import Decision, FrameSeen, GoalStatus, Observation
 from edge.errors import UsageError
 from edge.journal import FrameRow, Journal, JournalSettings, Level
+from edge.journal.clock import kernel_synchronised
 from edge.ledger import Ledger
 from edge.meter import Meter
 from edge.outlook import Outlook
@@ -100,6 +101,8 @@ class Daemon:
         self._switches = 0
         self._last_row: FrameRow | None = None
         self._recent_rows: deque[FrameRow] = deque(maxlen=30)
+        self._unseen_rows: deque[FrameRow] = deque(maxlen=256)
+        self._goals: tuple[GoalStatus, ...] = ()
         self._recent_miou: deque[float] = deque(maxlen=30)
         self._camera_state = "starting"
         self._sinks: list[Sink] = []
@@ -169,10 +172,13 @@ class Daemon:
     def _known_variants(self) -> tuple[Known, ...]:
         profile = load_profile(self.bundle, threads=self.pool.threads)
         measured = {} if profile is None else profile.latencies_ms
+        energies = {} if profile is None else profile.energies_mj
         known = []
         for variant in self.bundle.manifest.variants:
             accuracy = variant.accuracy[0].value if variant.accuracy else None
-            known.append(Known(variant.id, accuracy, variant.macs, measured.get(variant.id)))
+            latency_ms, energy_mj = measured.get(variant.id), energies.get(variant.id)
+            power_w = energy_mj / latency_ms if energy_mj and latency_ms else None
+            known.append(Known(variant.id, accuracy, variant.macs, latency_ms, power_w))
         return tuple(known)
 
     def _open_journal(self) -> None:
@@ -196,6 +202,7 @@ class Daemon:
             for v in self.bundle.manifest.variants
         }
         described = self.options.config.model_dump(mode="json") | {"camera_source": self.options.camera}
+        self._variant_of = {number: name for name, number in self.numbers.items()}
         info = self.board.info
         self._run_id = self.journal.start_run(
             info.name,
@@ -232,7 +239,7 @@ class Daemon:
         config = self.options.config.controller
         self.steward = Steward(
             self._known_variants(),
-            self._controller(self.options.config),
+            self.options.config.controller.make(),
             self.pool,
             self._look,
             period_ns=int(config.period_s * NS_PER_S),
@@ -262,10 +269,6 @@ class Daemon:
             # The street's truth means the street's classes; another bundle's masks cannot be held against it.
             scored=self.camera.spec.kind != "synthetic" or self.bundle.manifest.labels == STREET_CLASSES,
         )
-
-    @staticmethod
-    def _controller(config: Config) -> Controller:
-        return LadderController(config.controller.limits())
 
     # -- running ----------------------------------------------------------------------------------------------
 
@@ -319,7 +322,7 @@ class Daemon:
             self._event("error", "reload", f"configuration kept as it was: {error}")
             return
         old, self.options = self.options.config, replace(self.options, config=config)
-        self.steward.replace_controller(self._controller(config), int(config.controller.period_s * NS_PER_S))
+        self.steward.replace_controller(config.controller.make(), int(config.controller.period_s * NS_PER_S))
         fixed = [
             name
             for name in type(config).model_fields
@@ -346,7 +349,10 @@ class Daemon:
             "throttled": _flag(self._value("throttled")),
             "undervoltage": _flag(self._value("undervoltage")),
             "fps": self._fps(),
-        }
+            "battery_energy_j": self._value("battery_energy_j"),
+            "camera_fps": self._camera_fps(),
+            "frames": self._frames_since(),
+        } | _wall_clock()
 
     def _value(self, name: str) -> float | None:
         reading: Reading | None = self.sampler.latest(name)
@@ -377,9 +383,36 @@ class Daemon:
         self.journal.append_frame(row)
         with self._lock:
             self._recent_rows.append(row)
+            self._unseen_rows.append(row)
             if row.energy_uj is not None:
                 self._energy_uj += row.energy_uj
                 self._energy_known = True
+
+    def _frames_since(self) -> tuple[FrameSeen, ...]:
+        """Frames whose rows were written since this was asked last."""
+        seen = []
+        while self._unseen_rows:
+            row = self._unseen_rows.popleft()
+            seen.append(
+                FrameSeen(
+                    self._variant_of[row.variant_id],
+                    row.infer_us / 1000,
+                    (row.end_ns - row.start_ns) / 1e6,
+                    None if row.energy_uj is None else row.energy_uj / 1000,
+                )
+            )
+        return tuple(seen)
+
+    def _camera_fps(self) -> float | None:
+        """What a live source delivers, from the frames taken and those skipped; None for a source that waits."""
+        if not self.camera.spec.live:
+            return None
+        with self._lock:
+            rows = list(self._recent_rows)
+        if len(rows) < 2 or rows[-1].start_ns <= rows[0].start_ns:
+            return self.camera.spec.fps
+        delivered = sum(1 + row.skipped for row in rows[1:])
+        return delivered * NS_PER_S / (rows[-1].start_ns - rows[0].start_ns)
 
     def _switched(self, switch: Switch) -> None:
         before = None if switch.before is None else self.numbers[switch.before]
@@ -394,6 +427,7 @@ class Daemon:
         if decision.emergency and not self._emergency:
             self._event("critical", "emergency", decision.reason)  # critical events are committed at once
         self._emergency = decision.emergency
+        self._tell_of_goals(decision)
         # Four decisions a second would be a hundred megabytes a day: kept are changes, and one in ten seconds.
         due = seen.monotonic_ns - self._last_decision_ns >= DECISION_RECORD_NS
         if not due and decision.variant == self._last_decision:
@@ -407,8 +441,20 @@ class Daemon:
         }  # fmt: skip
         number = self.journal.observation(seen.monotonic_ns, body)
         self.journal.decision(
-            seen.monotonic_ns, number, self.numbers[decision.variant], decision.reason, dict(decision.numbers)
-        )
+            seen.monotonic_ns, number, self.numbers[decision.variant], decision.reason,
+            dict(decision.numbers) | {f"expected_{name}": value for name, value in decision.expected.items()},
+        )  # fmt: skip
+
+    def _tell_of_goals(self, decision: Decision) -> None:
+        for note in decision.notes:
+            self._event("warning", "reading_refused", note)
+        before = {status.goal: status.state for status in self._goals}
+        for status in decision.goals:
+            old = before.get(status.goal)
+            if status.state != old and (old is not None or status.state != "met"):
+                level = "info" if status.state == "met" else "warning"
+                self._event(level, "goal", f"{status.goal} {status.state}: {status.text}")
+        self._goals = decision.goals
 
     def _event(self, level: str, kind: str, message: str) -> None:
         if kind.startswith("camera"):
@@ -448,6 +494,7 @@ class Daemon:
             temperature_c=self._temperature(),
             battery=self._value("battery"),
             battery_left=self.outlook.left(),
+            goals=tuple(f"{status.goal}: {status.state}, {status.text}" for status in self._goals),
             throttled=_flag(self._value("throttled")),
             load=self._value("load"),
             miou=sum(recent) / len(recent) if recent else None,
@@ -506,6 +553,14 @@ class _Quality:
 
     def close(self) -> None:
         return None
+
+
+def _wall_clock() -> dict[str, float]:
+    """Wall time, where it can be trusted."""
+    if not kernel_synchronised():
+        return {}
+    now_s = time.time()
+    return {"utc_s": now_s, "utc_offset_s": float(time.localtime(now_s).tm_gmtoff)}
 
 
 def _flag(value: float | None) -> bool | None:

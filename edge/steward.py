@@ -33,6 +33,7 @@ class Known:
     accuracy: float | None
     macs: int | None
     latency_ms: float | None = None
+    power_w: float | None = None  # of the board while it infers
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ class Steward:
         self._wanted_since_ns = 0
         self._next_ns = 0
         self._reported: set[str] = set()
+        self._controller_failed = False
         self.latency = LatencyBook({v.id: v.latency_ms for v in variants if v.latency_ms is not None})
         self.active: str | None = None
         self.reason = ""
@@ -139,6 +141,13 @@ class Steward:
         except ValueError as error:
             self._on_event("error", "no_variant", str(error))
             return
+        except Exception as error:
+            # A controller that fails must not take the stream with it: what runs goes on, and it starts afresh.
+            if not self._controller_failed:
+                self._on_event("error", "controller_failed", f"{type(error).__name__}: {error}; the variant stays")
+            self._controller_failed, self._state = True, self._base.initial()
+            return
+        self._controller_failed = False
         if self._wanted is None or decision.variant != self._wanted.variant:
             self._wanted_since_ns = now_ns
         self._wanted = decision
@@ -158,6 +167,7 @@ class Steward:
                     known.id,
                     accuracy=known.accuracy,
                     latency_ms=self._latency_ms(known.id),
+                    power_w=known.power_w,
                     macs=known.macs,
                     usable=failure is None,
                 )

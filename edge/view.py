@@ -76,6 +76,9 @@ class TerminalView:
         table.add_row("battery", number(charge, "{:.1f} %"), _bar(status.battery))
         if status.battery_left is not None:
             table.add_row("lasts", "", str(status.battery_left))
+        for goal in status.goals:
+            name, _, text = goal.partition(": ")
+            table.add_row("goal", name, text)
         quality = None if status.miou is None else 100 * status.miou
         table.add_row("mask quality", number(quality, "{:.1f} % mIoU"), "against the stream's ground truth")
         table.add_row("frames", f"{status.frames} ({status.skipped} skipped)", f"{status.switches} switches")

@@ -46,6 +46,7 @@ class Observation:
     battery_energy_j: float | None = None  # left, where the board counts it
     camera_fps: float | None = None  # what the source delivers; None where it waits for us
     utc_s: float | None = None  # only while the clock is synchronised
+    utc_offset_s: float = 0.0  # of local time
     frames: tuple[FrameSeen, ...] = ()  # those since the last observation
 
 

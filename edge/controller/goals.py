@@ -7,20 +7,22 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Goals:
-    """Limits are hard in the order of `priorities`: when two cannot both be kept, the later one gives way.
+    """Limits are hard in the order of `priorities`: when two cannot both be kept, the later gives way.
 
-    `last_until_utc_s` is an instant (seconds since 1970), known only while the clock is synchronised; `battery_hours`
-    counts from the start of the run. With both, the earlier end holds.
+    `last_until_s` is a time of day (seconds after local midnight): its next occurrence after the clock was first seen
+    to be synchronised. `battery_hours` counts from the start of the run. With both, the earlier end holds; with neither
+    the charge below `battery_saving_from` is spent ever more sparingly.
     """
 
     battery_hours: float | None = None
-    last_until_utc_s: float | None = None
+    last_until_s: float | None = None
     max_temperature_c: float | None = 75.0
     max_power_w: float | None = None
     deadline_ms: float | None = None
     min_fps: float | None = None
     min_accuracy: float | None = None
     emergency_temperature_c: float | None = 85.0
+    battery_saving_from: float = 0.5  # ratio
     battery_critical: float = 0.05  # ratio
     battery_capacity_wh: float | None = None  # of a full battery, where nobody counts it
     dwell_s: float = 5.0
