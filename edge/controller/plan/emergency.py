@@ -12,6 +12,7 @@ from edge.controller.plan.state import PlanState
 
 _NS = 1e-9
 _HOLD_S = 30.0  # the supply must have been steady for so long before a step up is tried
+_OVER_C = 0.5  # sensors scatter: so much over the limit is over it
 _STEP_S = 2.0  # between two steps down
 
 
@@ -33,6 +34,10 @@ def emergency(state: PlanState, options: Choice, seen: Observation, goals: Goals
     hot, charge = goals.emergency_temperature_c, seen.battery
     if hot is not None and seen.temperature_c is not None and seen.temperature_c >= hot:
         return cheapest, f"emergency: {seen.temperature_c:.1f} °C is over {hot:g} °C", True
+    limit = goals.max_temperature_c
+    if limit is not None and seen.temperature_c is not None and seen.temperature_c > limit + _OVER_C:
+        # Whatever was foretold: it is too hot. The model catches up in its own time.
+        return cheapest, f"temperature {seen.temperature_c:.1f} °C (limit {limit:g} °C)", False
     if charge is not None and charge <= goals.battery_critical and not seen.on_mains:
         return (
             cheapest,

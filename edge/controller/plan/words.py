@@ -10,7 +10,9 @@ from edge.controller.plan.options import Choice
 from edge.controller.plan.state import Learnt, PlanState
 
 
-def reason_for(option: Option, mix: Mix, binding: Budget | None, options: Choice, ruled: str, waits: bool) -> str:
+def reason_for(
+    option: Option, mix: Mix, binding: Budget | None, options: Choice, ruled: str, waits: bool, heat: Budget
+) -> str:
     """Why `option` runs, in one sentence."""
     if waits:
         return "stays for the dwell time"
@@ -19,6 +21,8 @@ def reason_for(option: Option, mix: Mix, binding: Budget | None, options: Choice
     best = max(options.all, key=lambda o: o.accuracy)
     if option.id == best.id:
         return "the most accurate variant: every goal is met with it"
+    if "temperature" in options.gave_up:
+        return f"{heat.text}: {option.id} comes nearest"
     if options.gave_up:
         return f"no variant meets the {options.gave_up[0]} goal: {option.id} comes nearest"
     if binding is not None and mix.high.id != _best(options.fit).id:
@@ -28,10 +32,11 @@ def reason_for(option: Option, mix: Mix, binding: Budget | None, options: Choice
     for barred, text in (
         (options.late, "would be late"),
         (options.hungry, "would draw too much"),
-        (options.hot, "would be too hot"),
     ):
         if best.id in barred:
             return f"{best.id} {text}; {option.id} is the most accurate that does not"
+    if best.id in options.hot:
+        return f"{heat.text}; {best.id} would be too hot, {option.id} is the most accurate that is not"
     return f"{option.id} is the most accurate that meets the goals"
 
 
