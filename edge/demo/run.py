@@ -49,7 +49,10 @@ def demo(
         camera=camera,
         board=BOARD,
         journal=out / "journal.db",
-        config=Config(controller=ControllerConfig(dwell_s=2.5, battery_saving_from=0.45, max_temperature_c=68.0)),
+        # Time is compressed here, and the planning controller learns a board's heat in real minutes: the ladder reacts.
+        config=Config(
+            controller=ControllerConfig(kind="ladder", dwell_s=2.5, battery_saving_from=0.45, max_temperature_c=68.0)
+        ),
         threads=threads,
     )
     print("synthetic street, simulated board: every joule below is modelled. Ctrl-C ends it early.", flush=True)
