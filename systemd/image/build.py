@@ -14,10 +14,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 from piimage import card, settings
-from piimage.base import base_tar
+from piimage.base import base_tar, private_hosts
 from piimage.bootfolder import fill_boot
 from piimage.rootfolder import fill_root, names_of
-from piimage.tools import RecipeError, check_tools, run, sha256
+from piimage.tools import RecipeError, check_tools, holds, run, sha256
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
@@ -73,6 +73,9 @@ def build(deb: Path | None, out: Path, cache: Path, *, compress: bool) -> Path:
         version = run("dpkg-deb", "--field", package, "Version").decode().strip().rpartition("-")[0]
         image = out / f"joulepath-{version}-rpi-{settings.ARCHITECTURE}.img"
         card.assemble(work / "boot.vfat", work / "root.ext4", image)
+        if holds(image, private_hosts()):
+            image.unlink()
+            raise RecipeError("the image names this machine's own Debian mirror; see NOT_IN_IMAGE in rootfolder.py")
         image.with_suffix(".packages.txt").write_text(names_of(root))
         steps.done("image")
     written = [image]

@@ -81,22 +81,23 @@ class Board:
 
     # -- power ---------------------------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Switch on and wait for the login prompt."""
+    def start(self, rtc: str = "utc") -> None:
+        """Switch on and wait for the login prompt. `rtc` sets the machine's clock chip, where it has one."""
         self.console = ""
         began_s = time.monotonic()
         with (self.folder / "qemu.log").open("ab") as log:
             self._process = subprocess.Popen(
-                self._command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, bufsize=0
+                self._command(rtc), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, bufsize=0
             )
         self.wait_for(r"login: $", BOOT_LIMIT_S)
         self.boot_s = time.monotonic() - began_s
 
-    def _command(self) -> list[str]:
+    def _command(self, rtc: str) -> list[str]:
         for name in ("vmlinuz", "initrd.img", "cmdline.txt", "bcm2837-rpi-3-b.dtb"):
             (self.folder / name).write_bytes(self.get(name))
         words = (self.folder / "cmdline.txt").read_text().strip()
         common = ["-accel", "tcg,thread=multi", "-m", "1024", "-display", "none", "-no-reboot"]
+        common += ["-rtc", f"base={rtc}"]
         common += ["-kernel", str(self.folder / "vmlinuz"), "-initrd", str(self.folder / "initrd.img")]
         # qemu's own write-back cache is the card's: what the guest flushed is in the file when qemu is killed
         disk = f"file={self.card},format=raw,cache=writeback"

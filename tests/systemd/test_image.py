@@ -20,7 +20,7 @@ sys.path[:0] = [str(IMAGE), str(ON_BOARD)]
 import bootfiles  # noqa: E402
 import grow  # noqa: E402
 import setup as boot_setup  # noqa: E402
-from piimage import base, bootfolder, card, devicetree, drivers, mounts, rootfolder, settings  # noqa: E402
+from piimage import base, bootfolder, card, devicetree, drivers, mounts, rootfolder, settings, tools  # noqa: E402
 
 GIB_SECTORS = 2 * 1024 * 1024
 HASH = "$6$saltsalt$" + "a" * 86
@@ -273,6 +273,12 @@ def test_mirrors_come_from_either_format(tmp_path: Path) -> None:
 def test_the_image_names_debian_s_own_archives() -> None:
     hosts = {line.split()[1].split("/")[2] for line in settings.PUBLIC_SOURCES.splitlines()}
     assert hosts == {"deb.debian.org", "security.debian.org"}
+
+
+def test_holds_finds_words_over_the_edges_of_its_pieces(tmp_path: Path) -> None:
+    file = tmp_path / "image"
+    file.write_bytes(b"\0" * ((4 << 20) - 3) + b"mirror.example" + b"\0" * 100)
+    assert tools.holds(file, ["mirror.example", "other.example"]) == {"mirror.example"}
 
 
 def test_lay_over_and_clean(tmp_path: Path) -> None:

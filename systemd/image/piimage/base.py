@@ -66,6 +66,12 @@ def mirrors(etc_apt: Path) -> dict[str, str]:
     return found
 
 
+def private_hosts() -> set[str]:
+    """Hosts that this machine's apt asks and the public does not know of: no image may name them."""
+    asked = {line.split()[1].split("/")[2] for line in sources()}
+    return asked - {line.split()[1].split("/")[2] for line in settings.PUBLIC_SOURCES.splitlines()}
+
+
 def _addresses(lines: Iterable[str]) -> Iterable[str]:
     for line in lines:
         if line.startswith(("deb ", "URIs:")):

@@ -18,9 +18,9 @@ ON_DATA = {
     "home": "/home",
 }
 IN_MEMORY = {"/tmp": "mode=1777,size=64M", "/var/tmp": "mode=1777,size=32M", "/var/log": "mode=755,size=16M"}
-# Mounted before anything looks into it; when it does not come, the boot goes on without.
 # Few writes: no times of access, times of change kept in memory, a commit each 30 s.
 QUIET = "noatime,lazytime,commit=30"
+# Mounted before anything looks into it; when it does not come, the boot goes on without.
 EARLY = "nofail,x-systemd.before=local-fs.target"
 SKELETON = Path("usr/share/joulepath-image/data")
 

@@ -7,7 +7,7 @@ import hashlib
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 
@@ -68,6 +68,16 @@ def sha256(path: Path) -> str:
         while piece := file.read(1 << 20):
             digest.update(piece)
     return digest.hexdigest()
+
+
+def holds(path: Path, words: Iterable[str]) -> set[str]:
+    """Those of the words that occur in the file's bytes."""
+    left, found, tail = {word.encode() for word in words}, set[bytes](), b""
+    with path.open("rb") as file:
+        while piece := file.read(4 << 20):
+            found |= {word for word in left - found if word in tail + piece}
+            tail = piece[-256:]
+    return {word.decode() for word in found}
 
 
 @contextlib.contextmanager
