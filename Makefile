@@ -6,7 +6,11 @@ SECONDS ?= 45
 DATA ?= $(or $(JOULEPATH_DATA),../shared/data)
 PRECISION ?= float16,int8
 
-.PHONY: help demo test test-board test-host test-slow check bench bundle clean
+DIST ?= bookworm
+ARCH ?= all
+OUT ?= dist
+
+.PHONY: help demo test test-board test-host test-slow check lab lab-image deb image jetson-overlay bench bench-controller bundle clean
 
 help:           ## list the targets
 	@grep -E '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -21,7 +25,7 @@ $(BOARD_ENV)/.stamp: pyproject.toml
 $(HOST_ENV)/.stamp: pyproject.toml
 	$(PYTHON) -m venv $(HOST_ENV)
 	$(HOST_ENV)/bin/python -m pip install -q --upgrade pip
-	$(HOST_ENV)/bin/python -m pip install -q -e '.[convert,video,report,parquet,dev]'
+	$(HOST_ENV)/bin/python -m pip install -q -e '.[convert,video,report,parquet,simulate,dev]'
 	@# The oracle (PyTorch, CPU build) where there is one for this Python; never the CUDA build, which is gigabytes.
 	@$(HOST_ENV)/bin/python -m pip install -q 'torch==2.13.0+cpu' 'transformers>=5' 2>/dev/null \
 	  || echo "no CPU build of PyTorch for this Python: the oracle tests will be skipped and say so"
@@ -33,7 +37,7 @@ demo: $(BOARD_ENV)/.stamp  ## the whole idea in a minute, with what a board need
 test: test-board test-host  ## every quick test, in a board's environment and in a host's
 
 test-board: $(BOARD_ENV)/.stamp
-	$(BOARD_ENV)/bin/python -m pip install -q 'hypothesis>=6.100' 'pytest>=8.2' 'pytest-timeout>=2.3'
+	$(BOARD_ENV)/bin/python -m pip install -q 'hypothesis>=6.100' 'pytest>=8.2' 'pytest-timeout>=2.3' 'scipy>=1.11'
 	$(BOARD_ENV)/bin/python -m pytest tests/boards tests/edge tests/systemd -m 'not slow'
 
 test-host: $(HOST_ENV)/.stamp
@@ -47,8 +51,26 @@ check: $(HOST_ENV)/.stamp  ## format, lint, types
 	$(HOST_ENV)/bin/ruff check .
 	$(HOST_ENV)/bin/mypy
 
+lab: $(HOST_ENV)/.stamp    ## emulated boards with real kernel drivers and a real systemd; see tests/lab/README.md
+	$(HOST_ENV)/bin/python -m pytest tests/lab -m 'lab and not image' -v --timeout 3600
+
+lab-image: $(HOST_ENV)/.stamp  ## the flashable image, booted
+	$(HOST_ENV)/bin/python -m pytest tests/lab/test_image.py -m lab -v --timeout 7200
+
+deb:            ## Debian packages: DIST=bookworm|trixie|jammy|noble|all ARCH=arm64|amd64|all
+	$(PYTHON) systemd/deb/build.py --dist $(DIST) --arch $(ARCH) --out $(OUT)
+
+image:          ## a flashable image for Raspberry Pi 3, 4 and Zero 2 (root)
+	$(PYTHON) systemd/image/build.py --out $(OUT)
+
+jetson-overlay: ## what is applied to NVIDIA's root file system before flash.sh
+	$(PYTHON) systemd/jetson/build.py --out $(OUT)
+
 bench: $(HOST_ENV)/.stamp  ## what docs/bench holds, measured here
 	$(HOST_ENV)/bin/joulepath bench all --out docs/bench
+
+bench-controller: $(HOST_ENV)/.stamp  ## controllers against each other and the oracle, in simulated worlds
+	$(HOST_ENV)/bin/joulepath bench controller --record docs/bench
 
 bundle: $(HOST_ENV)/.stamp  ## the demo bundle again from the checkpoint in the repository
 	$(HOST_ENV)/bin/joulepath convert segformer --weights converters/checkpoints/segformer-b0-streets --size 288x384 \
