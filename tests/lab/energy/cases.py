@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from boards.rails import ina3221_age_ms
+from boards.sensor import Method, Reading
+from edge.meter import PowerMeter
 from tests.lab.energy.counted import PATIENCE_S, CountedMachine
 from tests.lab.energy.truth import Knot, Score, Truth, bursts, knot, ramps, rippled, score, steps
 
 FRAMES_S = (1 / 30, 1 / 15, 1 / 10)  # 30, 15 and 10 frames a second, drawn anew for each frame
 MARGIN_S = 5.0  # a course goes on for this long after the last frame
+AGE_S = ina3221_age_ms(7.0, 3, 1) * 1e-3  # what the chip's values are dated back by: its driver says 7 ms a round
 CHANNEL_FIELDS = ("period_s", "resolution", "relative_error")
 
 
@@ -44,10 +48,57 @@ class Outcome:
     cpu_s: float
     stats: dict[str, dict[str, int]]
     raw: dict[str, Any]
+    truth: Truth
+    by_length: dict[int, Score]  # for frames of each length in ms by itself
+
+    @property
+    def worst_ratio(self) -> float:
+        """Median stated uncertainty over median true error, for the length of frames where it is largest.
+
+        One median over frames of several lengths would jump with the share of each, not with what is stated.
+        """
+        return max(found.ratio for found in self.by_length.values())
 
     def rate_hz(self, channel: str) -> float:
         """Reads a second of one channel."""
         return self.stats[channel]["reads"] / self.seconds
+
+    def score_if_later(self, shift_s: float) -> Score:
+        """The score that the same samples would have if each were dated `shift_s` later than it was."""
+        channel = self.raw["channel"]
+        name = next(iter(self.raw["samples"]))
+        samples = self.raw["samples"][name]
+        meter = PowerMeter(
+            Method.MEASURED,
+            channel["period_s"],
+            resolution=channel["resolution"],
+            relative_error=channel["relative_error"],
+            capacity=len(samples),
+        )
+        for at_ns, watts in samples:
+            meter.add(Reading(watts, at_ns + round(shift_s * 1e9)))
+        windows = [(start, end, meter.energy(start, end)) for start, end, _, _ in frames_of(self.raw)]
+        return score([(start, end, found.energy_uj, found.uncertainty_uj) for start, end, found in windows], self.truth)
+
+    def record(self) -> dict[str, Any]:
+        """What is kept of it."""
+        rates = {name: round(self.rate_hz(name), 2) for name in self.stats}
+        return {
+            "case": self.case,
+            "seconds": round(self.seconds, 1),
+            "score": asdict(self.score),
+            "by_frame_ms": {length: asdict(found) for length, found in self.by_length.items()},
+            "score_if_dated_when_read": asdict(self.score_if_later(AGE_S)),
+            "rates_hz": rates,
+            "missed": {name: counts["missed"] for name, counts in self.stats.items()},
+        }
+
+
+def frames_of(raw: dict[str, Any]) -> list[tuple[int, int, int | None, int | None]]:
+    """Frames of a result: start ns, end ns, energy uJ, uncertainty uJ."""
+    column = raw["columns"].index
+    start, end, energy, stated = (column(name) for name in ("start_ns", "end_ns", "energy_uj", "uncertainty_uj"))
+    return [(row[start], row[end], row[energy], row[stated]) for row in raw["rows"]]
 
 
 def meter(machine: CountedMachine, case: Case, *, seconds: float | None = None, samples: int = 1) -> Outcome:
@@ -67,9 +118,13 @@ def meter(machine: CountedMachine, case: Case, *, seconds: float | None = None, 
         PATIENCE_S,
     )
     result = json.loads(machine.share.joinpath("result.json").read_text())
-    column = result["columns"].index
-    wanted = [column(name) for name in ("start_ns", "end_ns", "energy_uj", "uncertainty_uj")]
-    frames = [tuple(row[at] for at in wanted) for row in result["rows"]]
+    frames = frames_of(result)
     assert len(frames) == len(frames_s), "a frame is missing"
-    found = score(frames, Truth(course, result["start_ns"]))
-    return Outcome(case.name, found, result["seconds"], result["cpu_s"], result["stats"], result)
+    truth = Truth(course, result["start_ns"])
+    lengths_ms = [round(length_s * 1e3) for length_s in frames_s]
+    by_length = {
+        length: score([frame for frame, own in zip(frames, lengths_ms, strict=True) if own == length], truth)
+        for length in sorted(set(lengths_ms))
+    }
+    found = score(frames, truth)
+    return Outcome(case.name, found, result["seconds"], result["cpu_s"], result["stats"], result, truth, by_length)

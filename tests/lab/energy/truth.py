@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import statistics
 from bisect import bisect_right
@@ -126,7 +127,8 @@ class Score:
     coverage: float
     median_error_uj: float
     median_uncertainty_uj: float
-    ratio: float
+    ratio: float  # of the medians
+    rms_ratio: float  # of the root mean squares: about 2 where 95 % is stated, whatever the shares of easy frames
     median_error: float
     p95_error: float
 
@@ -148,6 +150,7 @@ def score(frames: Sequence[tuple[int, int, int | None, int | None]], truth: Trut
         median_error_uj=median_error,
         median_uncertainty_uj=median_stated,
         ratio=median_stated / max(1.0, median_error),
+        rms_ratio=math.hypot(*stated_uj) / max(1.0, math.hypot(*errors_uj)),
         median_error=statistics.median(shares),
         p95_error=shares[min(len(shares) - 1, round(0.95 * len(shares)))],
     )
