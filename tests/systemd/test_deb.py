@@ -279,3 +279,29 @@ def test_what_the_owner_made_of_the_drop_in_stays(tmp_path: Path) -> None:
     file.symlink_to("/dev/null")
     _link_drop_in(tmp_path)
     assert os.readlink(file) == "/dev/null"
+
+
+# -- whole packages ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@needs_dpkg
+@needs_readelf
+def test_two_builds_are_the_same_to_the_byte_and_lintian_finds_no_error(tmp_path: Path) -> None:
+    """The second one without the network, from the cache that the first one filled."""
+    packages = []
+    for name, mask, more in (("first", "022", {}), ("second", "077", {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": ""})):
+        command = (
+            f"umask {mask}; exec '{sys.executable}' '{RECIPE}/build.py' --arch arm64 --fast --out '{tmp_path}/{name}'"
+        )
+        env = {**os.environ, "SOURCE_DATE_EPOCH": "1790000000", **more}
+        built = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False, env=env)
+        assert built.returncode == 0, built.stderr
+        packages.append(Path(built.stdout.strip()))
+    first, second = (hashlib.sha256(package.read_bytes()).hexdigest() for package in packages)
+    assert first == second
+    if shutil.which("lintian") is None:
+        pytest.skip("the builds are the same; for the rest: apt-get install lintian")
+    said = subprocess.run(["lintian", "--allow-root", packages[0]], capture_output=True, text=True, check=False).stdout
+    assert [line for line in said.splitlines() if line.startswith("E:")] == []
