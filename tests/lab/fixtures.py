@@ -12,7 +12,7 @@ import pytest
 from tests.lab.cache import LabUnavailable, cache_root, file_digest, step
 from tests.lab.machine import Machine, Settings
 from tests.lab.package import package
-from tests.lab.subject import CONFIG, DROP_IN, Installation, Subject
+from tests.lab.subject import CONFIG, DROP_IN, PATIENCE, Installation, Subject
 from tests.lab.system import System, system
 
 MEMORY_MIB = 1536
@@ -48,12 +48,12 @@ def installed_system(arch: str) -> System:
             installation = subject.install(deb)
             assert installation.rc == 0, installation.out
             subject.configure()
-            machine.ok("systemctl stop joulepath; rm -rf /var/lib/joulepath/*; sync", timeout_s=120)
+            machine.ok("systemctl stop joulepath; rm -rf /var/lib/joulepath/*; sync", timeout_s=300)
             machine.power_off()
             machine.overlay.rename(target)
         shutil.rmtree(folder)
 
-    recipe = {"below": bare.disk.name, "deb": file_digest(deb), "lab": [CONFIG, DROP_IN]}
+    recipe = {"below": bare.disk.name, "deb": file_digest(deb), "lab": [CONFIG, DROP_IN, PATIENCE]}
     return replace(bare, disk=step(f"installed-{arch}", recipe, build, ".qcow2"))
 
 
@@ -94,6 +94,5 @@ def running(lab_folder: Path) -> Iterator[Subject]:
         machine.boot()
         machine.call("board.load_all", timeout_s=120)
         subject = Subject(machine)
-        machine.ok("systemctl restart joulepath", timeout_s=300)
-        subject.until("frames", lambda s: s["frames"] > 3)
+        subject.restart()
         yield subject

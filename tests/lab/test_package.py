@@ -12,7 +12,7 @@ from tests.lab.machine import Machine, Settings
 from tests.lab.package import later_version, version_of
 from tests.lab.subject import CONFIG, INSTALL_TIMEOUT_S, Subject
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(2400)]
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(3600)]
 
 NOTE = "# written by this board's owner\n"
 
@@ -25,8 +25,7 @@ def board(lab_folder: Path) -> Iterator[Subject]:
         machine.call("board.load_all", timeout_s=120)
         subject = Subject(machine)
         subject.write_config(CONFIG + NOTE)
-        machine.ok("systemctl restart joulepath", timeout_s=300)
-        subject.until("frames", lambda s: s["frames"] > 10)
+        subject.restart()
         yield subject
 
 

@@ -19,7 +19,7 @@ from tests.lab.fixtures import MEMORY_MIB, installed_system
 from tests.lab.machine import Machine, Settings
 from tests.lab.subject import COMMIT_INTERVAL_S, PYTHON, Subject
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(2400)]
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(3600)]
 
 SEED = 20
 CUTS = 20

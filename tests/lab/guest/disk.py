@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 FILLER = Path("/var/filler")
+SECTOR_BYTES = 512
 SMALLEST = 4096
 
 
@@ -26,3 +27,9 @@ def fill() -> int:
 def free() -> None:
     """Give it all back."""
     FILLER.unlink(missing_ok=True)
+
+
+def written_bytes() -> int:
+    """What the root disk was given to write since boot, all of it, after everything pending was handed over."""
+    os.sync()
+    return int(Path("/sys/block/vda/stat").read_text().split()[6]) * SECTOR_BYTES
