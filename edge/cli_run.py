@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -91,7 +92,7 @@ def run(
 
 def bundle_folder(bundle: Path) -> Path:
     """The folder that a bundle's name means: `demo` is the one in the package, ./demo a folder of that name."""
-    if bundle == Path("demo") and not bundle.is_dir():
+    if bundle == Path("demo") and not os.path.isdir(bundle):  # false too where the working folder may not be read
         from edge.demo.run import BUNDLE
 
         return BUNDLE

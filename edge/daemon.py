@@ -40,7 +40,7 @@ from edge.tasks import open_task
 from edge.variants import Pool
 
 NS_PER_S = 1_000_000_000
-DECISION_RECORD_NS = 10 * NS_PER_S
+DECISION_RECORD_NS = 30 * NS_PER_S
 Clock = Callable[[], int]
 OnEvent = Callable[[str, str, str], None]
 
@@ -428,21 +428,17 @@ class Daemon:
             self._event("critical", "emergency", decision.reason)  # critical events are committed at once
         self._emergency = decision.emergency
         self._tell_of_goals(decision)
-        # Four decisions a second would be a hundred megabytes a day: kept are changes, and one in ten seconds.
+        # Four decisions a second would be a hundred megabytes a day: kept are changes, and one in thirty seconds.
         due = seen.monotonic_ns - self._last_decision_ns >= DECISION_RECORD_NS
         if not due and decision.variant == self._last_decision:
             return
         self._last_decision, self._last_decision_ns = decision.variant, seen.monotonic_ns
-        body = {
-            "battery": seen.battery, "on_mains": seen.on_mains, "temperature_c": seen.temperature_c,
-            "power_w": seen.power_w, "throttled": seen.throttled,
-            "undervoltage": seen.undervoltage, "fps": seen.fps, "running": seen.running,
-            "latency_ms": {c.id: c.latency_ms for c in seen.candidates if c.latency_ms is not None},
-        }  # fmt: skip
+        body = _worth_keeping(seen)
         number = self.journal.observation(seen.monotonic_ns, body)
         self.journal.decision(
             seen.monotonic_ns, number, self.numbers[decision.variant], decision.reason,
-            dict(decision.numbers) | {f"expected_{name}": value for name, value in decision.expected.items()},
+            {name: value for name, value in decision.numbers.items() if name not in body}
+            | {f"expected_{name}": value for name, value in decision.expected.items()},
         )  # fmt: skip
 
     def _tell_of_goals(self, decision: Decision) -> None:
@@ -553,6 +549,18 @@ class _Quality:
 
     def close(self) -> None:
         return None
+
+
+def _worth_keeping(seen: Observation) -> dict[str, Any]:
+    """What the controller saw, without what was unknown, and to the digits that mean something: it is written often."""
+    names = (
+        "battery", "on_mains", "temperature_c", "power_w", "throttled", "undervoltage", "fps", "running",
+        "battery_energy_j", "camera_fps",
+    )  # fmt: skip
+    values = {name: getattr(seen, name) for name in names}
+    kept = {k: round(v, 4) if isinstance(v, float) else v for k, v in values.items() if v is not None}
+    latencies = {c.id: round(c.latency_ms, 2) for c in seen.candidates if c.latency_ms is not None}
+    return kept | {"latency_ms": latencies}
 
 
 def _wall_clock() -> dict[str, float]:

@@ -66,7 +66,7 @@ def _journal_goals(found: JournalBench) -> list[Goal]:
         Goal("ingest in batches", found.ingest_frames_per_s, 200_000, " frames/s"),
         Goal("on disk", found.bytes_per_frame, 70, " bytes a frame", at_most=True),
         Goal(f"summary of {found.frames:,} frames", found.summary_s, 2.0, " s", at_most=True),
-        Goal("written a day at 10 fps, the larger of both counts", most_mb, 250, " MB", at_most=True),
+        Goal("written a day at 10 fps, the larger of both counts", most_mb, 200, " MB", at_most=True),
     ]
 
 

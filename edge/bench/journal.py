@@ -245,6 +245,16 @@ def _samples(journal: Journal, time_ns: int, rng: random.Random) -> None:
         journal.sample("battery", time_ns + part, 0.5 + rng.random() / 1000)
 
 
+def _decide(journal: Journal, time_ns: int, rng: random.Random) -> None:
+    """An observation and a decision as long as the daemon's own, for a bundle of ten variants."""
+    latencies = {f"p{path}-{precision}": round(10 + rng.random(), 2) for path in range(5) for precision in ("a", "b")}
+    seen = {"battery": 0.5, "temperature_c": 60.1234, "power_w": 5.1234, "throttled": False, "fps": 9.9876}
+    number = journal.observation(time_ns, seen | {"running": "p1-int8", "camera_fps": 10.0, "latency_ms": latencies})
+    reason = "the battery has 12.1 Wh for 3.2 h: 3.78 W, so p1-int8, sharing time: full for 33 %, p1 for the rest"
+    names = ("latency_ms", "power_w", "energy_mj", "temperature_c", "accuracy", "slowdown", "budget_w", "share")
+    journal.decision(time_ns, number, 1, reason, {f"expected_{name}": round(rng.random(), 4) for name in names})
+
+
 def _live_a_day(path: Path, day_s: int) -> Iterator[tuple[str, int]]:
     clock = _Clock()
     rng = random.Random(3)
@@ -257,6 +267,8 @@ def _live_a_day(path: Path, day_s: int) -> Iterator[tuple[str, int]]:
     for second in range(day_s):
         journal.append_frames(_rows(second * _FPS, _FPS, start_ns, rng))
         _samples(journal, clock(), rng)
+        if second % 30 == 0:
+            _decide(journal, clock(), rng)
         if second % 600 == 0:
             journal.switch(clock(), 1 + second // 600 % 4, 1 + (second // 600 + 1) % 4, "bench")
         clock.now_ns += 1_000_000_000

@@ -81,6 +81,12 @@ def _has(module: str) -> bool:
 def _report(out: Path) -> None:
     from edge.report import write_report
 
-    target = out / "report.html"
-    write_report(out / "journal.db", target)
-    print(f"look at {target} and {out / 'overlay.mp4'}")
+    made = [str(out / "overlay.mp4")] if (out / "overlay.mp4").exists() else []
+    if _has("plotly"):
+        target = out / "report.html"
+        write_report(out / "journal.db", target)
+        made.append(str(target))
+    else:
+        print("no report: plotly is not installed (extra [report]); joulepath journal summary tells the same in text")
+    if made:
+        print(f"look at {' and '.join(made)}")

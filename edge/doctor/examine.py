@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from boards.roots import Roots
+from edge.cli_run import bundle_folder
 from edge.config import DEFAULT_CONFIG, Config, load_config
 from edge.doctor.finding import Finding
 from edge.doctor.hardware import board_findings, camera_findings, pace_findings
@@ -24,7 +25,7 @@ def examine(*, config: Path | None = None, board: str | None = None, roots: Root
         lambda: board_findings(board or settings.board or "auto", where),
         lambda: camera_findings(settings.camera, where),
         lambda: pace_findings(where),
-        lambda: bundle_findings(settings.bundle),
+        lambda: bundle_findings(None if settings.bundle is None else bundle_folder(settings.bundle)),
         lambda: storage_findings(settings.journal_file, where),
         clock_findings,
         lambda: service_findings(settings.socket, where),

@@ -27,6 +27,7 @@ from edge.journal.store import Known, Store, energy_totals
 OnEvent = Callable[[Level, str, str], None]
 URGENT_KINDS = frozenset({"battery_critical", "undervoltage"})
 _MESSAGE_CHARS = 2000
+_QUIET_NS = 600 * 1_000_000_000
 # Ids are given out before the file can be read when the disk refuses at start: leave room for what its WAL may hold.
 _UNSEEN_IDS = 1000
 
@@ -39,8 +40,8 @@ class Journal:
     """A journal open for writing; make one with `Journal.open`.
 
     Every method that adds rows returns at once and never waits for the disk. Rows reach the disk every
-    `commit_interval_s`, when `batch_rows` wait, and at once after a switch, a critical event, undervoltage, `flush` and
-    `close`. While the disk refuses, the newest `max_pending_rows` stay in memory (twice as many during a save).
+    `commit_interval_s`, when `batch_rows` wait, and at once after a switch out of the ordinary (the first for a while), a
+    critical event, undervoltage, `flush` and `close`. While the disk refuses, the newest `max_pending_rows` stay in memory (twice as many during a save).
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Journal:
     ) -> None:
         self.path = path
         self.settings = settings
+        self._last_switch_ns: int | None = None
         self._monotonic_ns = monotonic_ns
         self._utc_ns = utc_ns
         self._synchronised = synchronised
@@ -206,9 +208,15 @@ class Journal:
         detail: Mapping[str, Any] | None = None,
         cost_us: int | None = None,
     ) -> None:
-        """Note that another variant runs from `time_ns` on; committed at once."""
+        """Note that another variant runs from `time_ns` on; committed at once when it is the first for ten minutes.
+
+        Variants that share time switch every few seconds: a commit for each would multiply what a card has to bear.
+        """
         self._add("switch", (int(time_ns), from_id, int(to_id), reason, json.dumps(detail or {}), cost_us))
-        self.commit_soon()
+        now_ns, last_ns = self._monotonic_ns(), self._last_switch_ns
+        self._last_switch_ns = now_ns
+        if last_ns is None or now_ns - last_ns >= _QUIET_NS:
+            self.commit_soon()
 
     def observation(self, time_ns: int, body: Mapping[str, Any]) -> int:
         """Note what the controller saw; returns the number that its decision refers to."""

@@ -72,6 +72,21 @@ def test_what_is_urgent_is_committed_at_once(tmp_path: Path, urgent: str) -> Non
         assert _count(tmp_path / "j.db") == 2
 
 
+def test_variants_that_share_time_do_not_hurry_the_disk(tmp_path: Path) -> None:
+    clock = FakeClock()
+    with open_journal(tmp_path / "j.db", clock) as journal:
+        journal.start_run("b", "b")
+        journal.switch(START_NS, None, 1, "start")
+        assert journal.tick()
+        for number in range(5):
+            clock.now_ns += 5_000_000_000
+            journal.switch(clock(), 1 + number % 2, 2 - number % 2, "sharing time")
+            assert not journal.tick()
+        clock.now_ns += 601_000_000_000
+        journal.switch(clock(), 1, 2, "heat")
+        assert journal.tick()
+
+
 def test_an_event_that_is_not_urgent_waits(tmp_path: Path) -> None:
     with open_journal(tmp_path / "j.db") as journal:
         journal.start_run("b", "b")
