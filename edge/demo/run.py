@@ -57,6 +57,8 @@ def demo(
     )
     print("synthetic street, simulated board: every joule below is modelled. Ctrl-C ends it early.", flush=True)
     overlay = out / "overlay.mp4" if _has("av") else None
+    if overlay is None:
+        print("no overlay.mp4: it needs PyAV (pip install 'joulepath[video]')")
     summary = serve(options, overlay=overlay, seconds=seconds)
     print(describe(summary))
     _report(out)
@@ -72,10 +74,7 @@ def _clear(out: Path) -> None:
 def _has(module: str) -> bool:
     from importlib.util import find_spec
 
-    found = find_spec(module) is not None
-    if not found:
-        print("no overlay.mp4: it needs PyAV (pip install 'joulepath[video]')")
-    return found
+    return find_spec(module) is not None
 
 
 def _report(out: Path) -> None:
@@ -87,6 +86,8 @@ def _report(out: Path) -> None:
         write_report(out / "journal.db", target)
         made.append(str(target))
     else:
-        print("no report: plotly is not installed (extra [report]); joulepath journal summary tells the same in text")
+        print(
+            "no report.html: it needs plotly (pip install 'joulepath[report]'); joulepath journal summary tells the same"
+        )
     if made:
         print(f"look at {' and '.join(made)}")

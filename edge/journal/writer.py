@@ -40,8 +40,9 @@ class Journal:
     """A journal open for writing; make one with `Journal.open`.
 
     Every method that adds rows returns at once and never waits for the disk. Rows reach the disk every
-    `commit_interval_s`, when `batch_rows` wait, and at once after a switch out of the ordinary (the first for a while), a
-    critical event, undervoltage, `flush` and `close`. While the disk refuses, the newest `max_pending_rows` stay in memory (twice as many during a save).
+    `commit_interval_s`, when `batch_rows` wait, and at once after the first switch for a while, a critical event,
+    undervoltage, `flush` and `close`. While the disk refuses, the newest `max_pending_rows` stay in memory (twice as
+    many during a save).
     """
 
     def __init__(
