@@ -86,8 +86,6 @@ def _report(out: Path) -> None:
         write_report(out / "journal.db", target)
         made.append(str(target))
     else:
-        print(
-            "no report.html: it needs plotly (pip install 'joulepath[report]'); joulepath journal summary tells the same"
-        )
+        print("no report.html: it needs plotly (pip install 'joulepath[report]'); see joulepath journal summary")
     if made:
         print(f"look at {' and '.join(made)}")
