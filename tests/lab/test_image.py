@@ -19,7 +19,7 @@ import pytest
 from tests.edge.tiny import write_bundle
 from tests.lab.image_boot import Board
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.lab, pytest.mark.image, pytest.mark.timeout(7200)]
 
 DIST = Path(__file__).parents[2] / "dist"
 MIB = 1024 * 1024
@@ -31,7 +31,14 @@ PASSWORD = "a-test-password"
 WAITING = 'bundle = "demo"\ncamera = "/dev/video0"\nboard = "simulated"\n'
 # The demo network computes for minutes a frame under emulation; this one is a few thousand operations.
 TINY = "/var/lib/joulepath/tiny"
-SERVING = f'bundle = "{TINY}"\ncamera = "synthetic:180x320@10"\nboard = "simulated"\n'
+SERVING = f"""\
+bundle = "{TINY}"
+camera = "synthetic:96x128@10"
+board = "simulated"
+
+[camera_process]
+freeze_timeout_s = 120.0
+"""
 # An emulated start on a busy machine takes longer than the unit allows a board.
 PATIENCE = "[Service]\\nTimeoutStartSec=1h\\nWatchdogSec=15min\\n"
 BROKEN_WIFI = 'country=DE\nnetwork={\n\tssid="home"\n\tpsk="never-to-be-logged"\n'
