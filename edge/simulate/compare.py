@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -13,12 +12,13 @@ from edge.controller.baselines import AlertController, StaticController, TierCon
 from edge.controller.contract import Controller
 from edge.controller.ladder import LadderController, Limits
 from edge.controller.plan import PlanningController
+from edge.simulate.draw import draw
 from edge.simulate.oracle import OraclePlan, solve
 from edge.simulate.run import Outcome, run
 from edge.simulate.scenario import Scenario
-from edge.simulate.scenarios import draw
 
-TUNING_SEEDS = range(1000, 1004)  # the baselines' thresholds are tuned on these and judged on others
+TUNING_SEEDS = range(1000, 1002)  # the baselines' thresholds are tuned on these and judged on others
+JUDGED = ("plan", "alert", "tiers")
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,9 @@ class Row:
     decision_p99_ms: float
     latency_error: float | None
     energy_error: float | None
+    lasts: bool = True  # whether the cheapest variant alone outlasts the horizon
+    told_s: float | None = None  # when the battery goal was first called not feasible
+    seconds: float = 0.0
 
     @property
     def of_oracle(self) -> float:
@@ -91,7 +94,7 @@ def compare_one(job: tuple[str, int], tiers: Tiers | None = None) -> list[Row]:
     plan = solve(scenario)
     statics = [run(scenario, StaticController(v.id), seed, v.id) for v in scenario.physics.variants]
     judged = partial(_row, scenario=scenario, plan=plan, cheapest=statics[-1])
-    rows = [judged(run(scenario, make(scenario), seed, label)) for label, make in controllers(tiers).items()]
+    rows = [judged(run(scenario, controllers(tiers)[name](scenario), seed, name)) for name in JUDGED]
     kept = [judged(outcome) for outcome in statics]
     best = max(kept, key=lambda row: (not row.broken, row.accuracy if not row.broken else -_harm(row)))
     return [*rows, replace(best, controller="best-static")]
@@ -123,6 +126,9 @@ def _row(outcome: Outcome, scenario: Scenario, plan: OraclePlan, cheapest: Outco
         _quantile(outcome.decision_ms, 0.99) or 0.0,
         _quantile(outcome.latency_errors, 0.5),
         _quantile(outcome.energy_errors, 0.5),
+        cheapest.died_s is None,
+        outcome.told_s,
+        scenario.seconds,
     )
 
 
@@ -131,15 +137,14 @@ def _quantile(values: Sequence[float], share: float) -> float | None:
 
 
 def compare(
-    names: Iterable[str], seeds: Iterable[int], *, tiers: Tiers | None = None, workers: int | None = None
+    jobs: Sequence[tuple[str, int]], *, tiers: Tiers | None = None, workers: int | None = None
 ) -> Iterator[list[Row]]:
-    """Rows of each job as they are done, in order of the jobs."""
-    jobs = list(itertools.product(names, seeds))
+    """Rows of each job (scenario, seed) as they are done, in order of the jobs; the planning controller's first."""
     with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
         yield from pool.map(partial(compare_one, tiers=tiers), jobs)
 
 
-def tune_tiers(names: Sequence[str], seeds: Iterable[int] = TUNING_SEEDS, workers: int | None = None) -> Tiers:
+def tune_tiers(names: Sequence[str], seeds: Iterable[int] = TUNING_SEEDS, *, workers: int | None = None) -> Tiers:
     """The tiers' thresholds that serve best on seeds of their own: accuracy, less a price for broken limits."""
     grid = [
         Tiers(charge=charge, heat_below_limit_c=heat)

@@ -5,7 +5,8 @@ no controller can beat it by sharing time more finely). A linear programme maxim
 
     maximise   sum_k n_k sum_v a_kv x_kv - cost sum_k |x_k - x_(k-1)|/2
     subject to sum_v x_kv <= 1;  case temperature linear in power;  chip under the limit at each epoch's begin and end;
-               joules left never negative;  power limit and lowest accuracy by leaving variants out
+               joules left from 0 to full, what a full battery cannot take being lost; an empty one ends the run;
+               power limit and lowest accuracy by leaving variants out
 
 a_kv is the accuracy times the true chance of being on time in that epoch. Solved by HiGHS (Huangfu and Hall, 2018)
 through scipy. Limits that no plan can keep are softened by a price far above any accuracy.
@@ -21,7 +22,7 @@ from edge.errors import JoulepathError
 from edge.simulate.scenario import Scenario
 from edge.simulate.world import TrueVariant
 
-_PRICE = 50.0  # of a degree-epoch over the limit, in frames
+_PRICE = 50.0  # of a degree over the limit, as a share of an epoch's frames
 _SWITCH_COST = 0.02  # frames lost by one switch
 
 
@@ -61,7 +62,8 @@ def solve(scenario: Scenario, epoch_s: float = 10.0) -> OraclePlan:
 
 
 class _Problem:
-    """Columns: shares x (epochs x variants), case temperature (epochs + 1), slack of heat and of the battery, moves."""
+    """Columns: shares x (epochs x variants), case temperature and watt-hours left (epochs + 1 each), slack of heat, the
+    board being on (epochs each), moves."""
 
     def __init__(self, scenario: Scenario, epoch_s: float) -> None:
         self.scenario, self.epoch_s = scenario, epoch_s
@@ -69,15 +71,24 @@ class _Problem:
         self.variants = scenario.physics.variants
         self.count = len(self.variants)
         self.heat = self.epochs * self.count
-        self.slack = self.heat + self.epochs + 1
-        self.moves = self.slack + 2 * self.epochs
+        self.left = self.heat + self.epochs + 1
+        self.slack = self.left + self.epochs + 1
+        self.on = self.slack + self.epochs
+        self.moves = self.on + self.epochs
         self.columns = self.moves + self.epochs * self.count
-        self.frames = scenario.fps * epoch_s
+        self.frames = [scenario.fps_at((k + 0.5) * epoch_s) * epoch_s for k in range(self.epochs)]
         self.gain = [0.0] * self.columns
         self.limits: list[tuple[float, float | None]] = [(0.0, 1.0)] * self.heat
         self.limits += [(-1e3, 1e3)] * (self.epochs + 1)
-        self.limits += [(0.0, None)] * (self.columns - self.slack)
+        full_wh = scenario.physics.full_j / 3600
+        self.has_battery = math.isfinite(scenario.physics.battery_j)
+        start_wh = scenario.physics.battery_j / 3600 if self.has_battery else 0.0
+        self.limits += [(start_wh, start_wh)] + [(0.0, full_wh if self.has_battery else 0.0)] * self.epochs
         self._figures()
+        # To last comes first; where not even the cheapest variant lasts, serving as long as it goes does.
+        self.lasts = self._lasts()
+        self.limits += [(0.0, None)] * self.epochs + [(1.0 if self.lasts else 0.0, 1.0)] * self.epochs
+        self.limits += [(0.0, None)] * (self.columns - self.moves)
 
     def _figures(self) -> None:
         self.watts: list[list[float]] = []
@@ -88,15 +99,25 @@ class _Problem:
             self.base_w.append(physics.idle_w + physics.background_w(at_s))
             row = []
             for v, variant in enumerate(self.variants):
-                busy = min(1.0, variant.latency_ms * physics.slowdown(at_s, False) * self.scenario.fps / 1000)
+                busy = min(1.0, variant.latency_ms * physics.slowdown(at_s, False) * self.scenario.fps_at(at_s) / 1000)
                 watts = physics.power_w(variant, busy, at_s, False)
                 row.append(watts - self.base_w[k])
-                self.gain[k * self.count + v] = self.frames * self._worth(variant, at_s, watts)
+                self.gain[k * self.count + v] = self.frames[k] * self._worth(variant, at_s, watts)
             self.watts.append(row)
-        for column in range(self.slack, self.moves):
-            self.gain[column] = -_PRICE * self.frames
+        for column in range(self.slack, self.on):
+            self.gain[column] = -_PRICE * max(self.frames)
         for column in range(self.moves, self.columns):
             self.gain[column] = -_SWITCH_COST / 2
+
+    def _lasts(self) -> bool:
+        """Whether the battery outlasts the horizon with the cheapest variant."""
+        left_j = self.scenario.physics.battery_j
+        for k in range(self.epochs):
+            gained_w = self.scenario.physics.solar_w((k + 0.5) * self.epoch_s) - self.base_w[k] - min(self.watts[k])
+            left_j = min(self.scenario.physics.full_j, left_j + gained_w * self.epoch_s)
+            if left_j < 0:
+                return False
+        return True
 
     def _worth(self, variant: TrueVariant, at_s: float, watts: float) -> float:
         goals = self.scenario.goals
@@ -116,19 +137,25 @@ class _Problem:
         equal = matrix((self.epochs + 1, self.columns))
         values = [physics.start_c]
         equal[0, self.heat] = 1.0
-        left_j = physics.battery_j
         for k in range(self.epochs):
             at_s = (k + 0.5) * self.epoch_s
             resistance = physics.resistance(at_s)
             decay = math.exp(-self.epoch_s / (resistance * physics.capacity_j_per_k))
             equal[k + 1, self.heat + k + 1] = 1.0
             equal[k + 1, self.heat + k] = -decay
-            values.append((1 - decay) * (physics.ambient_c(at_s) + resistance * self.base_w[k]))
+            equal[k + 1, self.on + k] = -(1 - decay) * resistance * self.base_w[k]
+            values.append((1 - decay) * physics.ambient_c(at_s))
             row = len(bounds)
+            rows[row, self.on + k] = -1.0
             for v in range(n):
                 rows[row, k * n + v] = 1.0
                 equal[k + 1, k * n + v] = -(1 - decay) * resistance * self.watts[k][v]
-            bounds.append(1.0)
+            bounds.append(0.0)
+            if k:  # an empty battery ends the run
+                row = len(bounds)
+                rows[row, self.on + k] = 1.0
+                rows[row, self.on + k - 1] = -1.0
+                bounds.append(0.0)
             if limit_c is not None:
                 for end in (0, 1):
                     row = len(bounds)
@@ -136,17 +163,16 @@ class _Problem:
                     rows[row, self.slack + k] = -1.0
                     for v in range(n):
                         rows[row, k * n + v] = physics.chip_k_per_w * self.watts[k][v]
-                    bounds.append(limit_c - physics.chip_k_per_w * self.base_w[k])
-            if math.isfinite(left_j):
-                row = len(bounds)
-                for j in range(k + 1):
-                    for v in range(n):
-                        rows[row, j * n + v] = self.watts[j][v] * self.epoch_s
-                rows[row, self.slack + self.epochs + k] = -3600.0
-                spent = sum(
-                    (self.base_w[j] - physics.solar_w((j + 0.5) * self.epoch_s)) * self.epoch_s for j in range(k + 1)
-                )
-                bounds.append(left_j - spent)
+                    rows[row, self.on + k] = physics.chip_k_per_w * self.base_w[k]
+                    bounds.append(limit_c)
+            if self.has_battery:
+                row, hours = len(bounds), self.epoch_s / 3600
+                rows[row, self.left + k + 1] = 1.0
+                rows[row, self.left + k] = -1.0
+                rows[row, self.on + k] = self.base_w[k] * hours
+                for v in range(n):
+                    rows[row, k * n + v] = self.watts[k][v] * hours
+                bounds.append(physics.solar_w(at_s) * hours)
             for v in range(n):
                 for sign in (1.0, -1.0):
                     row = len(bounds)
@@ -164,16 +190,17 @@ class _Problem:
             row = [float(solution[k * n + v]) for v in range(n)]
             shares.append(row)
             served += sum(max(0.0, self.gain[k * n + v]) * row[v] for v in range(n))
-            energy_j += self.epoch_s * (self.base_w[k] + sum(self.watts[k][v] * row[v] for v in range(n)))
-        over = float(sum(solution[self.slack : self.moves]))
-        return OraclePlan(served / (self.frames * self.epochs), energy_j, shares, self.epoch_s, over < 1e-3)
+            on = float(solution[self.on + k])
+            energy_j += self.epoch_s * (on * self.base_w[k] + sum(self.watts[k][v] * row[v] for v in range(n)))
+        over = float(sum(solution[self.slack : self.on]))
+        return OraclePlan(served / sum(self.frames), energy_j, shares, self.epoch_s, self.lasts and over < 1e-3)
 
 
 def on_time(scenario: Scenario, variant: TrueVariant, at_s: float) -> float:
     """The true chance that a frame of `variant` meets the deadline, and that the source's pace is kept."""
     physics, limit = scenario.physics, scenario.goals.longest_ms
     median = variant.latency_ms * physics.slowdown(at_s, False)
-    pace = min(1.0, 1000.0 / (median * scenario.fps)) if median > 0 else 1.0
+    pace = min(1.0, 1000.0 / (median * scenario.fps_at(at_s))) if median > 0 else 1.0
     if limit is None:
         return pace
 

@@ -32,6 +32,7 @@ class Outcome:
     died_s: float | None = None  # when the battery was empty
     switches: int = 0
     throttled_s: float = 0.0
+    told_s: float | None = None  # when the battery goal was first called not feasible
     decision_ms: list[float] = field(default_factory=list)
     latency_errors: list[float] = field(default_factory=list)
     energy_errors: list[float] = field(default_factory=list)
@@ -60,7 +61,7 @@ class Run:
         self.running: str | None = None
         self.frames: tuple[FrameSeen, ...] = ()
         self.power_w: float | None = None
-        self.next_frame = 0
+        self.next_s = 0.0  # when the next frame arrives
         self.free_s = 0.0  # when the engine is free again
         self._frames: list[tuple[float, float]] = []  # inference and window of this step's frames, ms
         self.late_streak = 0
@@ -76,10 +77,9 @@ class Run:
     def _step(self, at_s: float) -> None:
         scenario, outcome = self.scenario, self.outcome
         end_s = at_s + scenario.step_s
-        due = max(0, math.ceil(end_s * scenario.fps - 1e-9) - self.next_frame)  # those that arrive in this step
-        outcome.frames += due
+        due = self._arrivals(end_s)
+        outcome.frames += len(due)
         if self.world.left_j <= 0:
-            self.next_frame += due
             if outcome.died_s is None:
                 outcome.died_s = at_s
             return
@@ -90,6 +90,8 @@ class Run:
         if decision.variant != self.running:
             outcome.switches += self.running is not None
         self.running = decision.variant
+        if outcome.told_s is None and any(g.goal == "battery" and g.state == "not feasible" for g in decision.goals):
+            outcome.told_s = at_s
         variant = scenario.physics.variant(decision.variant)
         busy = self._serve(variant, due, at_s)
         watts = scenario.physics.power_w(variant, busy, at_s, self.world.throttled)
@@ -101,7 +103,15 @@ class Run:
         if self.keep_trace:
             self._trace(at_s, decision.reason, watts)
 
-    def _serve(self, variant: TrueVariant, due: int, at_s: float) -> float:
+    def _arrivals(self, end_s: float) -> list[float]:
+        """When the frames arrive that do so before `end_s`."""
+        due = []
+        while self.next_s < end_s - 1e-9:
+            due.append(self.next_s)
+            self.next_s += 1 / self.scenario.fps_at(self.next_s)
+        return due
+
+    def _serve(self, variant: TrueVariant, due: list[float], at_s: float) -> float:
         """Serve this step's frames as they arrive, the newest first in line; returns the share of time spent inferring.
 
         A frame that is still waiting when the next one arrives is replaced by it, and counts as late.
@@ -109,11 +119,10 @@ class Run:
         scenario, physics = self.scenario, self.scenario.physics
         limit_ms = scenario.goals.longest_ms
         slow = physics.slowdown(at_s, self.world.throttled)
-        end_s, period_s = at_s + scenario.step_s, 1 / scenario.fps
+        end_s, period_s = at_s + scenario.step_s, 1 / scenario.fps_at(at_s)
         busy_s = min(end_s, max(at_s, self.free_s)) - at_s  # what the step before left to be done
         self._frames = []
-        for _ in range(due):
-            arrival_s, self.next_frame = self.next_frame * period_s, self.next_frame + 1
+        for arrival_s in due:
             latency_ms = variant.latency_ms * slow * math.exp(self.random.gauss(0.0, physics.latency_noise))
             if self.random.random() < physics.tail_share:
                 latency_ms *= 1.5
@@ -129,7 +138,8 @@ class Run:
     def _served(self, variant: TrueVariant, on_time: bool) -> None:
         outcome = self.outcome
         if on_time:
-            outcome.served += variant.accuracy
+            least = self.scenario.goals.min_accuracy
+            outcome.served += 0.0 if least is not None and variant.accuracy < least else variant.accuracy
             self.late_streak = 0
         else:
             outcome.late += 1
@@ -138,13 +148,13 @@ class Run:
 
     def _account(self, variant: TrueVariant, watts: float, at_s: float, expected: object) -> None:
         scenario = self.scenario
-        physics, factor = scenario.physics, (scenario.physics.throttle_factor if self.world.throttled else 1.0)
+        physics, dynamic_w = scenario.physics, scenario.physics.dynamic_w(variant, at_s, self.world.throttled)
         base_w = physics.idle_w + physics.background_w(at_s)
         noise = 1 + self.random.gauss(0.0, scenario.senses.power_noise_w / max(1.0, watts))
         heard = scenario.senses.power_present(at_s) >= 0.5
         seen = []
         for latency, window in self._frames:
-            energy_mj = base_w * window + variant.dynamic_w / factor * latency
+            energy_mj = base_w * window + dynamic_w * latency
             seen.append(FrameSeen(variant.id, latency, window, max(0.0, energy_mj * noise) if heard else None))
             if self.learnt_s.get(variant.id, 0.0) >= 60 and isinstance(expected, dict) and "latency_ms" in expected:
                 self.outcome.latency_errors.append(abs(float(expected["latency_ms"]) / latency - 1))
@@ -177,22 +187,20 @@ class Run:
         has_battery = math.isfinite(scenario.physics.battery_j)
         charge = None
         if has_battery:
-            charge = round(world.left_j / scenario.physics.full_j / senses.charge_step) * senses.charge_step
+            shown = senses.gauge(world.left_j / scenario.physics.full_j)
+            charge = round(shown / senses.charge_step) * senses.charge_step
         return Observation(
             monotonic_ns=round((at_s + 1000) * _NS),
             running=self.running,
-            candidates=tuple(
-                Candidate(v.id, v.accuracy, v.profile_ms, power_w=v.profile_w, macs=round(v.profile_ms * 1e7))
-                for v in scenario.physics.variants
-            ),
+            candidates=tuple(_candidate(v, scenario.hides) for v in scenario.physics.variants),
             battery=charge,
             on_mains=None if has_battery else True,
             temperature_c=temperature,
             power_w=power if senses.power_present(at_s) >= 0.5 else None,
             throttled=world.throttled,
-            fps=scenario.fps,
+            fps=scenario.fps_at(at_s),
             battery_energy_j=world.left_j if has_battery and senses.counts_energy else None,
-            camera_fps=scenario.fps,
+            camera_fps=scenario.fps_at(at_s),
             frames=self.frames,
         )
 
@@ -207,6 +215,17 @@ class Run:
                 "reason": reason,
             }
         )
+
+
+def _candidate(variant: TrueVariant, hides: frozenset[str]) -> Candidate:
+    """What a profile says of a variant."""
+    return Candidate(
+        variant.id,
+        None if "accuracy" in hides else variant.accuracy,
+        None if "latency" in hides else variant.profile_ms,
+        power_w=None if "power" in hides else variant.profile_w,
+        macs=round(variant.profile_ms * 1e7),
+    )
 
 
 def run(scenario: Scenario, controller: Controller, seed: int, name: str, keep_trace: bool = False) -> Outcome:

@@ -29,13 +29,13 @@ DYNAMIC_W = 2.83
 IDLE_W = 3.0
 
 
-def _swept(rng: random.Random, value: float, share: float = 0.3) -> float:
+def swept(rng: random.Random, value: float, share: float = 0.3) -> float:
     return value * rng.uniform(1 - share, 1 + share)
 
 
 def base_physics(rng: random.Random) -> Physics:
     """A board whose every constant is off by up to 30 % from what one would guess."""
-    speed, hunger, idle_w = rng.uniform(0.8, 1.1), rng.uniform(0.7, 1.3), _swept(rng, IDLE_W)
+    speed, hunger, idle_w = rng.uniform(0.8, 1.1), rng.uniform(0.7, 1.3), swept(rng, IDLE_W)
     drift = rng.uniform(0.85, 1.15)  # of all dynamic power since the profile was made: another day, another supply
     variants = []
     for name, accuracy, latency_ms in PROFILE:
@@ -43,13 +43,13 @@ def base_physics(rng: random.Random) -> Physics:
         measured_w = idle_w + dynamic_w * rng.uniform(0.95, 1.05)
         true_ms = latency_ms * speed * rng.uniform(0.95, 1.05)
         variants.append(TrueVariant(name, accuracy, true_ms, dynamic_w * drift, latency_ms, measured_w))
-    resistance = _swept(rng, 7.0)
+    resistance = swept(rng, 7.0)
     return Physics(
         tuple(variants),
         idle_w=idle_w,
         resistance=lambda at_s: resistance,
-        capacity_j_per_k=_swept(rng, 60.0),
-        chip_k_per_w=_swept(rng, 1.5),
+        capacity_j_per_k=swept(rng, 60.0),
+        chip_k_per_w=swept(rng, 1.5),
         start_c=rng.uniform(30.0, 45.0),
     )
 
@@ -59,21 +59,21 @@ def _typical_w(physics: Physics, fps: float, name: str) -> float:
     return physics.power_w(variant, min(1.0, variant.latency_ms * fps / 1000), 0.0, False)
 
 
-def _between(physics: Physics, share: float, fps: float = 5.0) -> float:
+def between(physics: Physics, share: float, fps: float = 5.0) -> float:
     """A power between the cheapest variant's (0) and the dearest's (1)."""
-    low, high = _typical_w(physics, fps, "p4"), _typical_w(physics, fps, "full")
+    low, high = _typical_w(physics, fps, physics.variants[-1].id), _typical_w(physics, fps, physics.variants[0].id)
     return low + share * (high - low)
 
 
-def _warm(physics: Physics, limit_c: float, share: float, resistance: float | None = None) -> float:
+def warm(physics: Physics, limit_c: float, share: float, resistance: float | None = None, fps: float = 5.0) -> float:
     """The ambient temperature at which `share` of the way between cheapest and dearest just meets the limit."""
     kelvin = (resistance or physics.resistance(0.0)) + physics.chip_k_per_w
-    return limit_c - kelvin * _between(physics, share)
+    return limit_c - kelvin * between(physics, share, fps)
 
 
 def battery_hours(rng: random.Random) -> Scenario:
     physics = base_physics(rng)
-    left_j = _between(physics, rng.uniform(0.25, 0.8)) * 3600
+    left_j = between(physics, rng.uniform(0.25, 0.8)) * 3600
     full_j = left_j / rng.uniform(0.6, 0.95)
     goals = Goals(battery_hours=1.0, battery_critical=0.0, battery_capacity_wh=full_j / 3600 * rng.uniform(0.8, 1.3))
     return Scenario(
@@ -89,7 +89,7 @@ def battery_counted(rng: random.Random) -> Scenario:
 
 def weak_battery(rng: random.Random) -> Scenario:
     physics = base_physics(rng)
-    left_j = _between(physics, rng.uniform(0.02, 0.25)) * 3600
+    left_j = between(physics, rng.uniform(0.02, 0.25)) * 3600
     goals = Goals(battery_hours=1.0, battery_critical=0.0, battery_capacity_wh=left_j / 0.5 / 3600)
     return Scenario(
         "weak-battery", replace(physics, battery_j=left_j, full_j=left_j / 0.5), goals, seconds=3600,
@@ -99,7 +99,7 @@ def weak_battery(rng: random.Random) -> Scenario:
 
 def hot_box(rng: random.Random) -> Scenario:
     physics = base_physics(rng)
-    ambient = _warm(physics, 70.0, rng.uniform(0.2, 0.8))
+    ambient = warm(physics, 70.0, rng.uniform(0.2, 0.8))
     physics = replace(physics, ambient_c=lambda at_s: ambient, start_c=ambient + 3 * physics.resistance(0))
     return Scenario(
         "hot-box", physics, Goals(max_temperature_c=70.0), seconds=2400, about="a closed case in a warm place"
@@ -108,9 +108,9 @@ def hot_box(rng: random.Random) -> Scenario:
 
 def sun_on_case(rng: random.Random) -> Scenario:
     physics = base_physics(rng)
-    cool, warm = _warm(physics, 70.0, 1.3), _warm(physics, 70.0, rng.uniform(0.15, 0.5))
+    cool_c, warm_c = warm(physics, 70.0, 1.3), warm(physics, 70.0, rng.uniform(0.15, 0.5))
     begin_s, ramp_s = rng.uniform(400, 900), rng.uniform(120, 400)
-    physics = replace(physics, ambient_c=_ramp(cool, warm, begin_s, ramp_s), start_c=cool + 10)
+    physics = replace(physics, ambient_c=_ramp(cool_c, warm_c, begin_s, ramp_s), start_c=cool_c + 10)
     return Scenario("sun", physics, Goals(max_temperature_c=70.0), seconds=2700, about="the sun reaches the case")
 
 
@@ -118,7 +118,7 @@ def fan_failure(rng: random.Random) -> Scenario:
     physics = base_physics(rng)
     before = physics.resistance(0.0) * 0.5
     after = physics.resistance(0.0)
-    ambient = _warm(physics, 70.0, rng.uniform(0.2, 0.6), after)
+    ambient = warm(physics, 70.0, rng.uniform(0.2, 0.6), after)
     fails_s = rng.uniform(500, 1200)
     physics = replace(
         physics,
@@ -131,7 +131,7 @@ def fan_failure(rng: random.Random) -> Scenario:
 
 def cold_start(rng: random.Random) -> Scenario:
     physics = base_physics(rng)
-    ambient = _warm(physics, 65.0, rng.uniform(0.3, 0.7))
+    ambient = warm(physics, 65.0, rng.uniform(0.3, 0.7))
     physics = replace(physics, ambient_c=lambda at_s: ambient, start_c=ambient - rng.uniform(0, 25))
     return Scenario(
         "cold-start", physics, Goals(max_temperature_c=65.0), seconds=1800, about="cold case, long way to the limit"
@@ -140,7 +140,7 @@ def cold_start(rng: random.Random) -> Scenario:
 
 def contention(rng: random.Random) -> Scenario:
     physics = base_physics(rng)
-    course = _bursts(rng, 1800, every_s=120, lasts_s=(10, 60), factor=(1.4, 2.2))
+    course = bursts(rng, 1800, every_s=120, lasts_s=(10, 60), factor=(1.4, 2.2))
     physics = replace(physics, contention=course, background_w=lambda at_s: 0.8 * (course(at_s) - 1))
     return Scenario(
         "contention",
@@ -181,7 +181,7 @@ def tight_deadline(rng: random.Random) -> Scenario:
 
 def power_cap(rng: random.Random) -> Scenario:
     physics = base_physics(rng)
-    cap = _between(physics, rng.uniform(0.2, 0.9))
+    cap = between(physics, rng.uniform(0.2, 0.9))
     return Scenario(
         "power-cap",
         physics,
@@ -193,7 +193,7 @@ def power_cap(rng: random.Random) -> Scenario:
 
 def day_cycle(rng: random.Random) -> Scenario:
     physics = base_physics(rng)
-    warmest, coolest = _warm(physics, 70.0, rng.uniform(0.1, 0.4)), _warm(physics, 70.0, rng.uniform(0.7, 1.2))
+    warmest, coolest = warm(physics, 70.0, rng.uniform(0.1, 0.4)), warm(physics, 70.0, rng.uniform(0.7, 1.2))
     middle, swing = (warmest + coolest) / 2, (warmest - coolest) / 2
     turn_s, phase = rng.uniform(2400, 3600), rng.uniform(0, 6.28)
     physics = replace(physics, ambient_c=lambda at_s: middle + swing * math.sin(6.283 * at_s / turn_s + phase))
@@ -209,7 +209,7 @@ def day_cycle(rng: random.Random) -> Scenario:
 
 def solar(rng: random.Random) -> Scenario:
     physics = base_physics(rng)
-    need = _between(physics, rng.uniform(0.3, 0.7)) * 3600
+    need = between(physics, rng.uniform(0.3, 0.7)) * 3600
     sun_w = 0.35 * need / 3600
     turn_s = 1800.0
     given = sun_w * 3600
@@ -243,9 +243,9 @@ def noisy_rails(rng: random.Random) -> Scenario:
 
 def everything(rng: random.Random) -> Scenario:
     scenario = sun_on_case(rng)
-    course = _bursts(rng, 2700, every_s=300, lasts_s=(20, 80), factor=(1.2, 1.7))
+    course = bursts(rng, 2700, every_s=300, lasts_s=(20, 80), factor=(1.2, 1.7))
     share = rng.uniform(0.4, 0.8)
-    left_j = _between(scenario.physics, share) * 2700
+    left_j = between(scenario.physics, share) * 2700
     physics = replace(scenario.physics, contention=course, battery_j=left_j, full_j=left_j / 0.8)
     goals = replace(
         scenario.goals, deadline_ms=190.0, battery_hours=2700 / 3600, battery_critical=0.0,
@@ -281,24 +281,19 @@ SCENARIOS: dict[str, Callable[[random.Random], Scenario]] = {
 }
 
 
-def draw(name: str, seed: int) -> Scenario:
-    """The scenario `name` with constants drawn from `seed`. Raises KeyError for an unknown name."""
-    return SCENARIOS[name](random.Random(f"{name}-{seed}"))
-
-
 def _ramp(before: float, after: float, begin_s: float, ramp_s: float) -> Course:
     return lambda at_s: before + (after - before) * min(1.0, max(0.0, (at_s - begin_s) / ramp_s))
 
 
-def _bursts(
+def bursts(
     rng: random.Random, seconds: float, every_s: float, lasts_s: tuple[float, float], factor: tuple[float, float]
 ) -> Course:
-    bursts, at = [], rng.expovariate(1 / every_s)
+    found, at = [], rng.expovariate(1 / every_s)
     while at < seconds:
         lasts = rng.uniform(*lasts_s)
-        bursts.append((at, at + lasts, rng.uniform(*factor)))
+        found.append((at, at + lasts, rng.uniform(*factor)))
         at += lasts + rng.expovariate(1 / every_s)
-    return lambda at_s: next((factor for begin, end, factor in bursts if begin <= at_s < end), 1.0)
+    return lambda at_s: next((factor for begin, end, factor in found if begin <= at_s < end), 1.0)
 
 
 def _windows(rng: random.Random, seconds: float, count: int, lasts_s: tuple[float, float]) -> Course:

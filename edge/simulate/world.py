@@ -49,6 +49,7 @@ class Physics:
     throttle_hysteresis_c: float = 5.0
     throttle_factor: float = 1.5
     contention: Course = AS_USUAL  # times as slow
+    dynamic_scale: Course = AS_USUAL  # of all dynamic power: a lower clock, a lower voltage
     background_w: Course = NOTHING  # what others draw
     solar_w: Course = NOTHING
     battery_j: float = math.inf
@@ -61,8 +62,11 @@ class Physics:
 
     def power_w(self, variant: TrueVariant, busy: float, at_s: float, throttled: bool) -> float:
         """What the board draws with the share `busy` of time spent inferring."""
-        factor = self.throttle_factor if throttled else 1.0
-        return self.idle_w + self.background_w(at_s) + variant.dynamic_w * busy / factor
+        return self.idle_w + self.background_w(at_s) + self.dynamic_w(variant, at_s, throttled) * busy
+
+    def dynamic_w(self, variant: TrueVariant, at_s: float, throttled: bool) -> float:
+        """What `variant` draws over idle while it infers."""
+        return variant.dynamic_w * self.dynamic_scale(at_s) / (self.throttle_factor if throttled else 1.0)
 
     def slowdown(self, at_s: float, throttled: bool) -> float:
         return self.contention(at_s) * (self.throttle_factor if throttled else 1.0)

@@ -15,11 +15,12 @@ _WALK_SHARE = 0.01  # of the capacity, for each tenth of charge
 _STEP = 0.02  # charge that must fall before anything is learnt: gauges move in hundredths
 _CHARGE_VAR = 0.006**2  # of one difference of two readings
 _GUESS_J = 18.5 * 3600  # two 18650 cells of 2.5 Ah
-_GAIN_MEMORY_S = 1800.0
+_GAIN_MEMORY_S = 7200.0
 _GAIN_RECENT_S = 120.0
 _GAIN_HOLDS_S = 900.0  # how long the sky stays as it is
 _GAIN_TRUST_S = 600.0
-_GAIN_DOUBT = 0.5  # standard deviations
+_ROUNDING = 0.005
+_GAIN_DOUBT = 0.7  # standard deviations
 _RISE = 0.004  # a charge that grew by more was charged meanwhile
 
 
@@ -33,6 +34,9 @@ class BatteryModel:
     counted_j: float | None = None
     mark: float | None = None  # the charge since which `drawn_j` is counted
     drawn_j: float = 0.0
+    since_j: float = 0.0  # drawn since the gauge last moved
+    gauge_step: float = 0.01  # the smallest fall of the gauge that was seen
+    falls: int = 0
     gain_w: float = 0.0  # what flows in from elsewhere (a panel), mean of half an hour
     recent_gain_w: float = 0.0  # the same of the last two minutes
     gain_var: float = 0.0  # how much the two minutes scatter about the half hour, W**2
@@ -53,6 +57,7 @@ class BatteryModel:
         counted = counted_j if counted_j is not None and math.isfinite(counted_j) and counted_j >= 0 else None
         drawn = power_w * elapsed_s if power_w is not None and math.isfinite(power_w) and power_w >= 0 else None
         moved = replace(self, charge=self.charge if ratio is None else ratio, counted_j=counted)
+        moved = moved._stood(self.charge, drawn or 0.0)
         moved = moved._gained(self.counted_j, drawn, elapsed_s, on_mains)
         if ratio is None:
             return moved if drawn is None else replace(moved, drawn_j=self.drawn_j + drawn)
@@ -60,6 +65,18 @@ class BatteryModel:
             return replace(moved, mark=ratio, drawn_j=0.0)
         moved = replace(moved, drawn_j=self.drawn_j + drawn)
         return moved._learnt(ratio) if self.mark - ratio >= _STEP else moved
+
+    def _stood(self, before: float | None, drawn_j: float) -> BatteryModel:
+        """What was drawn while the gauge stood still, and how wide its steps are."""
+        if before is None or self.charge is None:
+            return self
+        fell = before - self.charge
+        if abs(fell) < 1e-9:
+            return replace(self, since_j=self.since_j + drawn_j)
+        if fell < 0:
+            return replace(self, since_j=0.0)
+        step = min(self.gauge_step, fell) if self.falls else fell
+        return replace(self, since_j=0.0, gauge_step=step, falls=min(1, self.falls + 1))
 
     def _gained(self, before_j: float | None, drawn_j: float | None, elapsed_s: float, on_mains: bool) -> BatteryModel:
         """What flowed in: the change of what is left and what was drawn. Only a gauge that counts can tell."""
@@ -105,8 +122,9 @@ class BatteryModel:
             return self.counted_j
         if self.charge is None:
             return None
-        since = self.drawn_j if self.mark is not None and self.mark == self.charge else 0.0
-        return max(0.0, self.charge * self.capacity_j - min(since, 0.01 * self.capacity_j))
+        # Gauges in hundredths round to the nearest; of coarser ones no more is believed than they show.
+        shown = self.charge + min(self.gauge_step / 2, _ROUNDING)
+        return max(0.0, shown * self.capacity_j - min(self.since_j, self.gauge_step * self.capacity_j))
 
     @property
     def left_spread(self) -> float:

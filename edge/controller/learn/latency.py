@@ -78,22 +78,26 @@ class LatencyModel:
     def expected_ms(self, variant: str, spreads: float = 0.0) -> float | None:
         """The median, or the value that many standard deviations above it; None for an unknown variant.
 
-        What a measured variant that has not run yet has of its own is not in the spread: a frame or two of it teach
-        that, which is cheaper than never trying it.
+        The doubt about what a variant has of its own is not in the spread: a few frames of it teach that, which is
+        cheaper than never trying it.
         """
         base = self.base_ms.get(variant)
         if base is None:
             return None
-        own, own_var = self._own(variant)
-        if variant not in self.own and variant not in self.guessed:
-            own_var = 0.0
-        spread = math.sqrt(self.slow_var + own_var + self.noise_var) if spreads else 0.0
+        own, _ = self._own(variant)
+        # With guessed bases the slow-down and what each has of its own cannot be told apart before it ran.
+        slow_var = 0.0 if variant in self.guessed and variant not in self.own else self.slow_var
+        spread = math.sqrt(slow_var + self.noise_var) if spreads else 0.0
         return base * math.exp(min(50.0, self.slow + own + spreads * spread))
 
     @property
     def slowdown(self) -> float:
         """How many times slower than the bases everything runs now."""
         return math.exp(self.slow)
+
+    def own_spread(self, variant: str) -> float:
+        """One standard deviation of what `variant` has of its own, as a share of its latency."""
+        return math.sqrt(self._own(variant)[1])
 
     def _own(self, variant: str) -> tuple[float, float]:
         return self.own.get(variant, (0.0, _UNKNOWN_OWN_VAR if variant in self.guessed else _OWN_PRIOR_VAR))

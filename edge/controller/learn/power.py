@@ -1,9 +1,9 @@
 """What each variant draws: the board's idle power, and the dynamic power of each variant while it infers.
 
 A frame's window of W seconds with L seconds of inference costs E = idle W + dynamic(v) L, with
-dynamic(v) = base(v) exp(common + own(v)). An extended Kalman filter holds idle, the common factor, and each variant's
-own one; correlations between them are left out, which is safe here because each step divides one innovation among them
-by their variances and can only move towards what was seen.
+dynamic(v) = base(v) exp(common + own(v)). An extended Kalman filter holds idle and the common factor with their
+covariance (one variant at a constant pace teaches only their sum), and each variant's own factor beside them.
+A profile states idle + dynamic together: it is known better than its parts, and the prior says so.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ _COMMON_WALK_VAR = 1e-5  # a second
 _OWN_WALK_VAR = 1e-7
 _OWN_PRIOR_VAR = 0.05**2  # a profile is right to about 5 %
 _UNKNOWN_OWN_VAR = 0.15**2  # dynamic power that was guessed from multiply-accumulates
-_COMMON_PRIOR_VAR = 0.5**2
+_COMMON_PRIOR_VAR = 0.5**2  # where the dynamic power itself is a guess
+_PROFILE_VAR = 0.12**2  # of what a profile says of all variants at once: another day, another supply
 _IDLE_PRIOR_SHARE = 0.3  # one standard deviation of the idle power's prior
 _NOISE_SHARE = 0.03  # of a window's energy, before the scatter itself is known
 _NOISE_WEIGHT = 0.02
@@ -34,6 +35,7 @@ class PowerModel:
     guessed: frozenset[str] = frozenset()
     common: float = 0.0
     common_var: float = _COMMON_PRIOR_VAR
+    cross_var: float = 0.0  # of idle and common
     own: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     noise_var: float = _NOISE_SHARE**2  # of relative errors
     windows: int = 0
@@ -41,7 +43,16 @@ class PowerModel:
     @classmethod
     def prior(cls, base_w: Mapping[str, float], idle_w: float, guessed: frozenset[str] = frozenset()) -> PowerModel:
         """Before anything was seen: the profile's figures, or guesses, to some 30 % and 50 %."""
-        return cls(base_w, idle_w, (_IDLE_PRIOR_SHARE * idle_w) ** 2, guessed)
+        idle_var = (_IDLE_PRIOR_SHARE * idle_w) ** 2
+        stated = [watts for name, watts in base_w.items() if name not in guessed]
+        if not stated:
+            return cls(base_w, idle_w, idle_var, guessed)
+        # idle + dynamic was stated: what idle has too much, dynamic has too little.
+        mean_w = max(0.1, sum(stated) / len(stated))
+        return cls(
+            base_w, idle_w, idle_var, guessed,
+            common_var=_PROFILE_VAR + idle_var / mean_w**2, cross_var=-idle_var / mean_w,
+        )  # fmt: skip
 
     def seen(self, variant: str, energy_j: float, window_s: float, infer_s: float) -> PowerModel:
         """After one window, or several of one variant taken together. What cannot be true changes nothing."""
@@ -55,16 +66,20 @@ class PowerModel:
         dynamic_j = self.base_w[variant] * math.exp(self.common + own) * infer_s
         expected_j = self.idle_w * window_s + dynamic_j
         innovation = energy_j - expected_j
-        spread = window_s**2 * idle_var + dynamic_j**2 * (common_var + own_var) + self.noise_var * expected_j**2 + 1e-12
-        idle_gain = window_s * idle_var / spread
-        common_gain, own_gain = dynamic_j * common_var / spread, dynamic_j * own_var / spread
+        towards_idle = window_s * idle_var + dynamic_j * self.cross_var
+        towards_common = window_s * self.cross_var + dynamic_j * common_var
+        spread = window_s * towards_idle + dynamic_j * (towards_common + dynamic_j * own_var)
+        spread += self.noise_var * expected_j**2 + 1e-12
+        idle_gain, common_gain = towards_idle / spread, towards_common / spread
+        own_gain = dynamic_j * own_var / spread
         rest = innovation / expected_j
         return replace(
             self,
             idle_w=max(0.0, self.idle_w + idle_gain * innovation),
-            idle_var=idle_var * (1 - idle_gain * window_s),
+            idle_var=idle_var - idle_gain * towards_idle,
             common=self.common + _bounded(common_gain * innovation),
-            common_var=common_var * (1 - common_gain * dynamic_j),
+            common_var=common_var - common_gain * towards_common,
+            cross_var=self.cross_var - idle_gain * towards_common,
             own={
                 **self.own,
                 variant: (own + _bounded(own_gain * innovation), own_var * (1 - own_gain * dynamic_j)),
@@ -100,11 +115,13 @@ class PowerModel:
         dynamic = self.dynamic_w(variant)
         return None if dynamic is None else self.idle_w + dynamic * min(1.0, max(0.0, busy))
 
-    def spread_w(self, variant: str, busy: float) -> float:
-        """One standard deviation of `power_w`."""
+    def spread_w(self, variant: str, busy: float, busy_spread: float = 0.0) -> float:
+        """One standard deviation of `power_w`; `busy_spread` is that of the busy share, as a share of it."""
         dynamic = self.dynamic_w(variant) or 0.0
         _, own_var = self._own(variant)
-        return math.sqrt(self.idle_var + (dynamic * busy) ** 2 * (self.common_var + own_var))
+        busy_w = dynamic * busy
+        var = self.idle_var + 2 * busy_w * self.cross_var + busy_w**2 * (self.common_var + own_var + busy_spread**2)
+        return math.sqrt(max(0.0, var))
 
 
 def _bounded(step: float) -> float:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -22,13 +23,44 @@ Floats = npt.NDArray[np.float64]
 
 TAUS_S: Floats = np.array([20.0, 45.0, 90.0, 180.0, 360.0, 720.0, 1440.0])
 _STEP_S = 1.0  # readings closer together than this are one step
-_SENSOR_VAR = 0.4**2  # °C**2: steps of 0.5 to 1 °C and scatter
+_SENSOR_VAR = 0.4**2  # °C**2, before the sensor's own scatter is known
+_SENSOR_LEAST_VAR = 0.15**2
+_SENSOR_WEIGHT = 0.02
+_LAG_WEIGHT = 0.1
+_STRAYED = 4.0  # standard deviations of the mean of the last ten innovations or so
+_STRAYED_VAR: Floats = np.diag(np.array([0.0, 3.0, 0.5, 0.0]) ** 2)  # then doubted anew: ambient and resistance
+_USUAL_STEP_C = 1.0  # a sensor that has not moved yet may speak in whole degrees
 # Standard deviations a square-root second: case (what the model leaves out), ambient, and both resistances.
 _WALK_VAR: Floats = np.array([0.02, 0.01, 0.01, 0.002]) ** 2
 _PRIOR: Floats = np.array([0.0, 25.0, 6.0, 1.0])
 _PRIOR_VAR: Floats = np.array([1.0, 12.0, 4.0, 1.0]) ** 2
 _FORGET = 0.995  # of the log-weights: old mistakes do not rule a tau out for ever
 _LEAST_RESISTANCE = 0.05
+_MOST_RESISTANCE = 60.0
+_AMBIENTS_C = (-40.0, 90.0)
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Temperature at one instant to come, as a function of the constant power until then: T = still + driven P."""
+
+    still_c: float
+    driven_k_per_w: float
+    still_var: float
+    cross_var: float
+    driven_var: float
+
+    def mean_c(self, power_w: float) -> float:
+        return self.still_c + self.driven_k_per_w * power_w
+
+    def spread_c(self, power_w: float) -> float:
+        """One standard deviation of what the models believe; the sensor's own scatter is not in it."""
+        var = self.still_var + 2 * power_w * self.cross_var + power_w * power_w * self.driven_var
+        return math.sqrt(max(0.0, var))
+
+    def permitted_w(self, limit_c: float) -> float:
+        """The power that brings the mean to `limit_c`; may be negative."""
+        return (limit_c - self.still_c) / max(_LEAST_RESISTANCE, self.driven_k_per_w)
 
 
 @dataclass(frozen=True)
@@ -45,6 +77,11 @@ class ThermalModel:
     pending_s: float = 0.0  # time and energy since the last step
     pending_j: float = 0.0
     steps: int = 0
+    sensor_var: float = _SENSOR_VAR
+    step_c: float | None = None  # the smallest change of the reading that was seen
+    last_c: float | None = None
+    same: int = 0  # readings in a row that were the last one again
+    lag_c: float = 0.0  # by how much readings of the last seconds lay above what was foretold, on the mean
 
     def seen(self, temperature_c: float | None, power_w: float | None, elapsed_s: float) -> ThermalModel:
         """After `elapsed_s` at a mean of `power_w`, with a reading at its end. Lost sensors only let time pass."""
@@ -59,10 +96,42 @@ class ThermalModel:
             return replace(self, pending_s=pending_s, pending_j=pending_j, power_w=watts)
         mean_w = pending_j / pending_s
         mean, cov = _forward(self.mean, self.cov, pending_s, mean_w)
-        log_weight = self.log_weight
-        if temperature_c is not None and math.isfinite(temperature_c):
-            mean, cov, log_weight = _corrected(mean, cov, log_weight, temperature_c, watts)
-        return ThermalModel(mean, cov, log_weight, watts, steps=self.steps + 1)
+        moved = replace(self, mean=mean, cov=cov, power_w=watts, pending_s=0.0, pending_j=0.0, steps=self.steps + 1)
+        if temperature_c is None or not math.isfinite(temperature_c):
+            return moved
+        return moved._gauged(temperature_c)._corrected(temperature_c)
+
+    def _gauged(self, temperature_c: float) -> ThermalModel:
+        """What the reading says of its sensor: the width of its steps, and for how long it has stood on one."""
+        change_c = 0.0 if self.last_c is None else abs(temperature_c - self.last_c)
+        if change_c < 1e-6:
+            return replace(self, last_c=temperature_c, same=min(600, self.same + 1))
+        step_c = change_c if self.step_c is None else min(self.step_c, change_c)
+        return replace(self, last_c=temperature_c, same=0, step_c=step_c)
+
+    def _corrected(self, temperature_c: float) -> ThermalModel:
+        assert self.mean is not None
+        assert self.cov is not None
+        assert self.log_weight is not None
+        # Within a step the reading is off by the same again and again: each repetition says less.
+        step_c = _USUAL_STEP_C if self.step_c is None else self.step_c
+        var = self.sensor_var + step_c**2 / 12 * (1 + self.same)
+        mean, cov, log_weight, innovation, believed = _corrected(
+            self.mean, self.cov, self.log_weight, temperature_c, self.power_w, var
+        )
+        # What persists is no scatter: the board is not what it was (carried into the sun, a fan stopped).
+        lag_c = self.lag_c + _LAG_WEIGHT * (innovation - self.lag_c)
+        strayed = abs(lag_c) > step_c / 2 + _STRAYED * math.sqrt(_LAG_WEIGHT / (2 - _LAG_WEIGHT) * (believed + var))
+        if strayed:
+            cov = cov + _STRAYED_VAR
+        off_var = min((innovation - lag_c) ** 2 - believed, 16 * self.sensor_var) - self.sensor_var
+        sensor_var = max(_SENSOR_LEAST_VAR, self.sensor_var + _SENSOR_WEIGHT * off_var)
+        return replace(self, mean=mean, cov=cov, log_weight=log_weight, sensor_var=sensor_var, lag_c=lag_c)
+
+    @property
+    def above_c(self) -> float:
+        """By how much readings of late lay above what was foretold, beyond the steps of the sensor; 0 or more."""
+        return max(0.0, self.lag_c - (_USUAL_STEP_C if self.step_c is None else self.step_c) / 2)
 
     def _first(self, temperature_c: float, watts: float) -> ThermalModel:
         count = len(TAUS_S)
@@ -84,31 +153,23 @@ class ThermalModel:
         weight = np.exp(self.log_weight - self.log_weight.max())
         return np.asarray(weight / weight.sum(), np.float64)
 
+    def forecast(self, after_s: float) -> Forecast:
+        """What constant power brings after so long. Raises ValueError before any reading."""
+        if self.mean is None or self.cov is None:
+            raise ValueError("no temperature was seen yet")
+        rows, columns = _rows(after_s)
+        weight = self.weights()
+        means = (rows @ self.mean[:, :, None])[:, :, 0]
+        mean = weight @ means
+        off = means - mean
+        var = weight @ (rows @ self.cov @ columns + off[:, :, None] * off[:, None, :]).reshape(-1, 4)
+        return Forecast(float(mean[0]), float(mean[1]), float(var[0]), float(var[1]), float(var[3]))
+
     def expected_c(self, power_w: float, after_s: float) -> tuple[float, float]:
         """Temperature after so long at constant power: mean and standard deviation. Raises ValueError before any
         reading."""
-        if self.mean is None or self.cov is None:
-            raise ValueError("no temperature was seen yet")
-        row = self._row(power_w, after_s)
-        means = np.einsum("ni,ni->n", row, self.mean)
-        variances = np.einsum("ni,nij,nj->n", row, self.cov, row)
-        weight = self.weights()
-        mean = float(weight @ means)
-        return mean, math.sqrt(max(0.0, float(weight @ (variances + (means - mean) ** 2))))
-
-    def permitted_w(self, limit_c: float, within_s: float) -> float:
-        """The constant power that brings the mean temperature to `limit_c` after `within_s`; may be negative.
-
-        Raises ValueError before any reading.
-        """
-        if self.mean is None:
-            raise ValueError("no temperature was seen yet")
-        at_zero, at_one = self.expected_c(0.0, within_s)[0], self.expected_c(1.0, within_s)[0]
-        return (limit_c - at_zero) / max(_LEAST_RESISTANCE, at_one - at_zero)
-
-    def _row(self, power_w: float, after_s: float) -> Floats:
-        decay = np.exp(-after_s / TAUS_S)
-        return np.stack([decay, 1 - decay, (1 - decay) * power_w, np.full_like(decay, power_w)], axis=1)
+        forecast = self.forecast(after_s)
+        return forecast.mean_c(power_w), forecast.spread_c(power_w)
 
     def ambient_c(self) -> float | None:
         """The believed ambient temperature."""
@@ -117,6 +178,16 @@ class ThermalModel:
     def resistance_k_per_w(self) -> float | None:
         """The believed resistance from chip to ambient, both parts."""
         return None if self.mean is None else float(self.weights() @ (self.mean[:, 2] + self.mean[:, 3]))
+
+
+@lru_cache(maxsize=32)
+def _rows(after_s: float) -> tuple[Floats, Floats]:
+    """T = (first row + power * second row) @ state for each tau, state = (case, ambient, R, Rf); and transposed."""
+    rows = np.zeros((len(TAUS_S), 2, 4))
+    rows[:, 0, 0] = np.exp(-after_s / TAUS_S)
+    rows[:, 0, 1] = rows[:, 1, 2] = 1 - rows[:, 0, 0]
+    rows[:, 1, 3] = 1.0
+    return rows, np.ascontiguousarray(rows.transpose(0, 2, 1))
 
 
 def _forward(mean: Floats, cov: Floats, step_s: float, power_w: float) -> tuple[Floats, Floats]:
@@ -131,12 +202,14 @@ def _forward(mean: Floats, cov: Floats, step_s: float, power_w: float) -> tuple[
 
 
 def _corrected(
-    mean: Floats, cov: Floats, log_weight: Floats, temperature_c: float, power_w: float
-) -> tuple[Floats, Floats, Floats]:
+    mean: Floats, cov: Floats, log_weight: Floats, temperature_c: float, power_w: float, sensor_var: float
+) -> tuple[Floats, Floats, Floats, float, float]:
+    """Mean, covariance and weights after a reading; the bank's innovation, and its variance but for the sensor's."""
     row = np.array([1.0, 0.0, 0.0, power_w])
     innovation = temperature_c - mean @ row
     towards = cov @ row
-    variance = towards @ row + _SENSOR_VAR
+    believed = towards @ row
+    variance = believed + sensor_var
     gain = towards / variance[:, None]
     mean = mean + gain * innovation[:, None]
     # No resistance is negative, and no ambient is hotter than an oven: a filter that strays is brought back.
@@ -144,4 +217,6 @@ def _corrected(
     cov = cov - gain[:, :, None] * towards[:, None, :]
     cov = (cov + cov.transpose(0, 2, 1)) / 2
     likelihood = -0.5 * (np.minimum(innovation**2 / variance, 25.0) + np.log(variance))
-    return mean, cov, _FORGET * (log_weight - log_weight.max()) + likelihood
+    best = int(log_weight.argmax())
+    weights = _FORGET * (log_weight - log_weight.max()) + likelihood
+    return mean, cov, weights, float(innovation[best]), float(believed[best])

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edge.controller.contract import GoalStatus, Observation
 from edge.controller.goals import Goals
-from edge.controller.plan.options import HEAT_MARGIN_C, HEAT_SPREADS
+from edge.controller.hull import Option
+from edge.controller.plan.options import heat_margin_c
 from edge.controller.plan.state import Learnt, PlanState
 
 _NS = 1e-9
+_DAY_S = 86_400.0
 _STRANGE_C = 6.0  # below the limit: no nearer before the board's heat is learnt
-_RESERVE = 0.01  # of what is left in the battery: gauges end early
+_RESERVE = 0.003  # of what is left in the battery: gauges end early
 
 
 @dataclass(frozen=True)
@@ -38,13 +42,35 @@ def battery_budget(state: PlanState, learnt: Learnt, seen: Observation, goals: G
     return Budget("battery", watts, f"the battery has {left_j / 3600:.1f} Wh for {left_s / 3600:.1f} h: {watts:.2f} W")
 
 
+def next_instant(seen: Observation, goals: Goals) -> float | None:
+    """The next occurrence of `last_until`, in seconds since 1970; None while the clock is not synchronised."""
+    if goals.last_until_s is None or seen.utc_s is None:
+        return None
+    local_s = seen.utc_s + seen.utc_offset_s
+    end_s = math.floor(local_s / _DAY_S) * _DAY_S + goals.last_until_s
+    return (end_s if end_s > local_s else end_s + _DAY_S) - seen.utc_offset_s
+
+
+def saving_budget(options: Sequence[Option], seen: Observation, goals: Goals) -> Budget:
+    """Where nobody said how long the battery must last: ever less the emptier it is, from the dearest variant's power
+    at `battery_saving_from` to the cheapest one's at `battery_critical`."""
+    charge, begin, end = seen.battery, goals.battery_saving_from, goals.battery_critical
+    stated = goals.battery_hours is not None or goals.last_until_s is not None
+    if stated or charge is None or seen.on_mains or charge >= begin or begin <= end:
+        return Budget("battery", None, "")
+    low_w, high_w = min(o.power_w for o in options), max(o.power_w for o in options)
+    share = max(0.0, (charge - end) / (begin - end))
+    text = f"the battery is at {100 * charge:.0f} %, saving from {100 * begin:.0f} %"
+    return Budget("battery", low_w + share * (high_w - low_w), text)
+
+
 def seconds_to_last(state: PlanState, seen: Observation, goals: Goals) -> float | None:
     """Until when the battery must last, from now; None where nobody asks or the clock is not known."""
     ends = []
     if goals.battery_hours is not None:
         ends.append(goals.battery_hours * 3600 - (seen.monotonic_ns - state.start_ns) * _NS)
-    if goals.last_until_utc_s is not None and seen.utc_s is not None:
-        ends.append(goals.last_until_utc_s - seen.utc_s)
+    if state.until_utc_s is not None and seen.utc_s is not None:
+        ends.append(state.until_utc_s - seen.utc_s)
     return min(ends) if ends else None
 
 
@@ -53,21 +79,23 @@ def heat_budget(learnt: Learnt, goals: Goals, within_s: float) -> Budget:
     limit_c = goals.max_temperature_c
     if limit_c is None:
         return Budget("temperature", None, "")
+    now_c = learnt.standstill.temperature_c
+    now = f"temperature {'unknown' if now_c is None else f'{now_c:.1f} °C'} (limit {limit_c:g} °C)"
     if not learnt.thermal.known:
-        near = learnt.standstill.temperature_c is not None and learnt.standstill.temperature_c > limit_c - _STRANGE_C
-        text = f"close to {limit_c:g} °C, and how this board warms up is not learnt yet"
+        near = now_c is not None and now_c > limit_c - _STRANGE_C
+        text = f"{now}, and how this board warms up is not learnt yet"
         return Budget("temperature", 0.0 if near else None, text if near else "")
-    _, spread_c = learnt.thermal.expected_c(learnt.thermal.power_w, within_s)
-    careful_c = limit_c - HEAT_MARGIN_C - min(3.0, HEAT_SPREADS * spread_c)
-    watts = learnt.thermal.permitted_w(careful_c, within_s)
-    return Budget("temperature", max(0.0, watts), f"{limit_c:g} °C permit {max(0.0, watts):.2f} W now")
+    forecast = learnt.thermal.forecast(within_s)
+    margin_c = heat_margin_c(learnt, forecast, learnt.thermal.power_w)
+    watts = max(0.0, forecast.permitted_w(limit_c - margin_c) - learnt.draw.rest_w)
+    return Budget("temperature", watts, f"{now}: {watts:.2f} W permitted")
 
 
 def battery_status(
     state: PlanState, learnt: Learnt, seen: Observation, goals: Goals, power_w: float, least_w: float
 ) -> GoalStatus | None:
     """Whether the battery will last, at `power_w`; `least_w` is what the cheapest variant draws."""
-    if goals.battery_hours is None and goals.last_until_utc_s is None:
+    if goals.battery_hours is None and goals.last_until_s is None:
         return None
     left_s = seconds_to_last(state, seen, goals)
     if left_s is None:

@@ -16,12 +16,12 @@ from dataclasses import replace
 from edge.controller.contract import Decision, Observation
 from edge.controller.goals import Goals
 from edge.controller.hull import Mix, Option, mix_for
-from edge.controller.plan.budget import Budget, battery_budget, heat_budget
+from edge.controller.plan.budget import Budget, battery_budget, heat_budget, next_instant, saving_budget
 from edge.controller.plan.emergency import emergency, hold_back
 from edge.controller.plan.learn import first_beliefs, updated
-from edge.controller.plan.options import Choice, busy_share, choice
+from edge.controller.plan.options import Choice, choice
 from edge.controller.plan.share import turn
-from edge.controller.plan.state import Learnt, PlanState
+from edge.controller.plan.state import Learnt, PlanState, busy_share
 from edge.controller.plan.words import goal_statuses, reason_for, refusals
 from edge.controller.sanity import believable
 
@@ -44,7 +44,7 @@ class PlanningController:
         seen, refused = believable(seen)
         state, learnt, elapsed_s = self._learn(state, seen)
         options = choice(state, learnt, seen, self.goals)
-        budgets = self._budgets(state, learnt, seen)
+        budgets = [*self._budgets(state, learnt, seen), saving_budget(options.all, seen, self.goals)]
         binding = min((b for b in budgets if b.power_w is not None), key=_watts, default=None)
         mix = mix_for(options.fit, float("inf") if binding is None else _watts(binding))
         state = hold_back(state, seen)
@@ -54,7 +54,7 @@ class PlanningController:
         state = replace(state, late=options.late, refused=frozenset(refused) | _frozen(learnt))
         decision = Decision(
             option.id,
-            reason_for(option, mix, binding, options, ruled[1] if ruled else "", waits),
+            reason_for(option, mix, binding, options, ruled[1] if ruled else "", waits, budgets[0]),
             _numbers(seen, learnt, option, binding, mix),
             emergency=ruled is not None and ruled[2],
             expected=self._expected(learnt, seen, option),
@@ -71,7 +71,9 @@ class PlanningController:
         learnt = updated(known, seen, elapsed_s)
         start_ns = seen.monotonic_ns if first else state.start_ns
         last_ns = seen.monotonic_ns if first else max(state.last_ns, seen.monotonic_ns)
-        return replace(state, learnt=learnt, start_ns=start_ns, last_ns=last_ns), learnt, elapsed_s
+        until_utc_s = next_instant(seen, self.goals) if state.until_utc_s is None else state.until_utc_s
+        state = replace(state, learnt=learnt, start_ns=start_ns, last_ns=last_ns, until_utc_s=until_utc_s)
+        return state, learnt, elapsed_s
 
     def _budgets(self, state: PlanState, learnt: Learnt, seen: Observation) -> list[Budget]:
         horizon_s = max(_LEAST_HEAT_HORIZON_S, _HEAT_HORIZON_DWELLS * self.goals.dwell_s)
@@ -109,7 +111,7 @@ class PlanningController:
             window_s = option.latency_ms / busy / 1000
             energy_j = learnt.power.energy_j(option.id, window_s, option.latency_ms / 1000)
             if energy_j is not None:
-                expected["energy_mj"] = 1000 * energy_j
+                expected["energy_mj"] = 1000 * (energy_j + learnt.draw.rest_w * window_s)
         if learnt.thermal.known:
             expected["temperature_c"] = learnt.thermal.expected_c(option.power_w, 60.0)[0]
         return {name: round(value, 4) for name, value in expected.items()}

@@ -10,15 +10,17 @@ from edge.controller.learn.battery import BatteryModel
 from edge.controller.learn.latency import LatencyModel, bases
 from edge.controller.learn.power import PowerModel
 from edge.controller.learn.thermal import ThermalModel
-from edge.controller.plan.state import Learnt, Standstill
+from edge.controller.plan.state import Learnt, Standstill, busy_share
 
 _NS = 1e-9
 _IDLE_GUESS_W = 3.0
 _BUSY_GUESS_W = 2.8  # over idle, of the dearest variant
 _FROZEN_S = 60.0
 _FROZEN_C = 4.0
+_FROZEN_STEPS = 2.0  # of the sensor itself
 _LONGEST_STEP_S = 60.0
 _OVERHEAD_WEIGHT = 0.1
+_SETTLED_WINDOWS = 20
 
 
 def first_beliefs(candidates: tuple[Candidate, ...], goals: Goals) -> Learnt:
@@ -48,13 +50,21 @@ def updated(learnt: Learnt, seen: Observation, elapsed_s: float) -> Learnt:
         latency = latency.seen(frame.variant, frame.infer_ms)
     for variant, energy_j, window_s, infer_s in _windows(seen.frames):
         power = power.seen(variant, energy_j, window_s, infer_s)
-    drawn_w = seen.power_w
-    if drawn_w is None and seen.running is not None:
-        drawn_w = _expected_power_w(power, seen)
-    step_s = min(elapsed_s, _LONGEST_STEP_S)
-    thermal, standstill = _heat(learnt, seen, drawn_w, step_s)
+    draw = learnt.draw.seen(seen.power_w, _model_w(learnt, seen), elapsed_s)
+    # The rest is learnt against a power model that has seen something, or its first errors would pass for jumps.
+    rest_w = draw.jump_w if learnt.power.windows >= _SETTLED_WINDOWS else 0.0
+    surprise = learnt.surprise.seen(_slower(learnt.latency, seen.frames), rest_w, elapsed_s)
+    thermal, standstill = _heat(learnt, seen, draw.power_w, min(elapsed_s, _LONGEST_STEP_S))
+    drawn_w = draw.power_w if seen.power_w is None else seen.power_w
     battery = learnt.battery.seen(seen.battery, seen.battery_energy_j, drawn_w, elapsed_s, bool(seen.on_mains))
-    return Learnt(latency, power, thermal, battery, standstill, _overhead_ms(learnt, seen))
+    return Learnt(latency, power, thermal, battery, standstill, _overhead_ms(learnt, seen), draw, surprise)
+
+
+def _slower(latency: LatencyModel, frames: tuple[FrameSeen, ...]) -> float:
+    """By what share these frames took longer than was foretold; 0 while a variant's own latency is not known yet."""
+    known = [(f.infer_ms, latency.expected_ms(f.variant)) for f in frames if f.variant in latency.own]
+    foretold = sum(expected for _, expected in known if expected is not None)
+    return sum(took for took, _ in known) / foretold - 1 if foretold > 0 else 0.0
 
 
 def _windows(frames: tuple[FrameSeen, ...]) -> list[tuple[str, float, float, float]]:
@@ -67,10 +77,15 @@ def _windows(frames: tuple[FrameSeen, ...]) -> list[tuple[str, float, float, flo
     return [(variant, energy / 1e3, window / 1e3, infer / 1e3) for variant, (energy, window, infer) in sums.items()]
 
 
-def _expected_power_w(power: PowerModel, seen: Observation) -> float | None:
+def _model_w(learnt: Learnt, seen: Observation) -> float | None:
+    """What the power model makes of the time since the last decision."""
+    if seen.running is None:
+        return None
     window = sum(frame.window_ms for frame in seen.frames)
-    busy = sum(frame.infer_ms for frame in seen.frames) / window if window > 0 else 1.0
-    return None if seen.running is None else power.power_w(seen.running, busy)
+    if window > 0:
+        return learnt.power.power_w(seen.running, sum(frame.infer_ms for frame in seen.frames) / window)
+    expected_ms = learnt.latency.expected_ms(seen.running)
+    return None if expected_ms is None else learnt.power.power_w(seen.running, busy_share(expected_ms, learnt, seen))
 
 
 def _heat(learnt: Learnt, seen: Observation, drawn_w: float | None, step_s: float) -> tuple[ThermalModel, Standstill]:
@@ -81,9 +96,14 @@ def _heat(learnt: Learnt, seen: Observation, drawn_w: float | None, step_s: floa
         return thermal, Standstill(value, seen.monotonic_ns, thermal)
     free = before.free.seen(None, drawn_w, step_s)
     stood_s = (seen.monotonic_ns - before.since_ns) * _NS
-    moved_c = abs(free.expected_c(free.power_w, 0.0)[0] - value) if free.known else 0.0
-    is_frozen = before.frozen or (stood_s >= _FROZEN_S and moved_c > _FROZEN_C)
+    gone_c = max(_FROZEN_C, _FROZEN_STEPS * (thermal.step_c or 0.0))
+    is_frozen = before.frozen or (stood_s >= _FROZEN_S and free.known and _gone_c(free, value) > gone_c)
     return (free if is_frozen else thermal), replace(before, free=free, frozen=is_frozen)
+
+
+def _gone_c(free: ThermalModel, value: float) -> float:
+    """How far the temperature must be from `value` by now."""
+    return abs(free.expected_c(free.power_w, 0.0)[0] - value)
 
 
 def _overhead_ms(learnt: Learnt, seen: Observation) -> float:

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from edge.controller.contract import Candidate, Observation
 from edge.controller.goals import Goals
 from edge.controller.hull import Option
-from edge.controller.plan.state import Learnt, PlanState
+from edge.controller.learn.thermal import Forecast
+from edge.controller.plan.state import Learnt, PlanState, busy_share
 
 _ON_TIME_SPREADS = 2.45  # standard deviations of latency that must still meet the deadline: late less than 1 in 140
-HEAT_MARGIN_C = 0.5
+HEAT_MARGIN_C = 0.25
 HEAT_SPREADS = 2.0  # standard deviations of the foretold temperature
+POWER_SPREADS = 2.0  # standard deviations of a variant's power that must still keep a power limit
 _RETURN_SPREADS = 2.8  # before a variant that was late is trusted again
 
 
@@ -40,7 +42,7 @@ def choice(state: PlanState, learnt: Learnt, seen: Observation, goals: Goals) ->
     options = [_option(c, learnt, seen) for c in usable]
     late = tuple(o.id for o in options if _is_late(o, state, learnt, goals))
     hungry = tuple(o.id for o in options if _is_hungry(o, learnt, seen, goals))
-    hot = tuple(o.id for o in options if _is_hot(o, learnt, goals))
+    hot = _hot(options, learnt, seen, goals)
     coarse = tuple(o.id for o in options if goals.min_accuracy is not None and o.accuracy < goals.min_accuracy)
     fit, gave_up = options, []
     barred = {"temperature": hot, "power": hungry, "deadline": late, "accuracy": coarse}
@@ -77,15 +79,6 @@ def merit(candidate: Candidate) -> float:
     return -1.0 / (1.0 + (candidate.macs or 0))
 
 
-def busy_share(latency_ms: float, learnt: Learnt, seen: Observation) -> float:
-    """Share of time that a variant of this latency spends inferring at the source's pace."""
-    if latency_ms <= 0:
-        return 0.0
-    if seen.camera_fps is None:
-        return latency_ms / (latency_ms + learnt.overhead_ms)
-    return min(1.0, latency_ms * seen.camera_fps / 1000.0)
-
-
 def _is_late(option: Option, state: PlanState, learnt: Learnt, goals: Goals) -> bool:
     limit = goals.longest_ms
     if limit is None:
@@ -95,17 +88,43 @@ def _is_late(option: Option, state: PlanState, learnt: Learnt, goals: Goals) -> 
     return careful is not None and careful > limit
 
 
-def _is_hot(option: Option, learnt: Learnt, goals: Goals) -> bool:
-    """Whether running `option` for a dwell would bring the chip over its limit: chips follow power within seconds."""
-    if goals.max_temperature_c is None or not learnt.thermal.known:
-        return False
-    soon_c, spread_c = learnt.thermal.expected_c(option.power_w, max(goals.dwell_s, 2.0))
-    return soon_c + HEAT_MARGIN_C + min(3.0, HEAT_SPREADS * spread_c) > goals.max_temperature_c
+def _hot(options: list[Option], learnt: Learnt, seen: Observation, goals: Goals) -> tuple[str, ...]:
+    """Options that would bring the chip over its limit within a dwell, or at once if the load rose as it has before:
+    chips follow power within seconds."""
+    limit_c = goals.max_temperature_c
+    if limit_c is None or not learnt.thermal.known:
+        return ()
+    soon, chip_k_per_w = learnt.thermal.forecast(max(goals.dwell_s, 2.0)), learnt.thermal.forecast(0.0).driven_k_per_w
+
+    def reckoned_c(option: Option) -> float:
+        expected_c = careful_c(learnt, soon, option.power_w + learnt.draw.rest_w)
+        return expected_c + chip_k_per_w * worst_w(option, learnt, seen)
+
+    return tuple(option.id for option in options if reckoned_c(option) > limit_c)
+
+
+def worst_w(option: Option, learnt: Learnt, seen: Observation) -> float:
+    """By how many watts `option` may suddenly draw more than is foretold."""
+    dynamic_w = learnt.power.dynamic_w(option.id) or 0.0
+    return learnt.surprise.worst_w(dynamic_w, busy_share(option.latency_ms, learnt, seen))
+
+
+def careful_c(learnt: Learnt, forecast: Forecast, power_w: float) -> float:
+    """The temperature that must be reckoned with."""
+    return forecast.mean_c(power_w) + heat_margin_c(learnt, forecast, power_w)
+
+
+def heat_margin_c(learnt: Learnt, forecast: Forecast, power_w: float) -> float:
+    """What is kept clear of the limit: for the model's doubt, and by how much readings lie above it just now."""
+    doubt_c = min(3.0, HEAT_SPREADS * forecast.spread_c(power_w))
+    return HEAT_MARGIN_C + doubt_c + learnt.thermal.above_c
 
 
 def _is_hungry(option: Option, learnt: Learnt, seen: Observation, goals: Goals) -> bool:
     if goals.max_power_w is None:
         return False
-    spread_w = learnt.power.spread_w(option.id, busy_share(option.latency_ms, learnt, seen))
+    busy = busy_share(option.latency_ms, learnt, seen)
+    spread_w = learnt.power.spread_w(option.id, busy, learnt.latency.own_spread(option.id))
     # Where a variant has run for a while the spread is small; an unknown one is not tried at the limit.
-    return option.power_w + spread_w > goals.max_power_w
+    reckoned_w = option.power_w + max(0.0, learnt.draw.rest_w) + POWER_SPREADS * spread_w
+    return reckoned_w + worst_w(option, learnt, seen) > goals.max_power_w

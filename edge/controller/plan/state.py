@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from edge.controller.contract import Observation
 from edge.controller.learn.battery import BatteryModel
+from edge.controller.learn.draw import Draw
 from edge.controller.learn.latency import LatencyModel
 from edge.controller.learn.power import PowerModel
+from edge.controller.learn.surprise import Surprise
 from edge.controller.learn.thermal import ThermalModel
 
 
@@ -31,6 +34,17 @@ class Learnt:
     battery: BatteryModel = field(default_factory=BatteryModel)
     standstill: Standstill = field(default_factory=Standstill)
     overhead_ms: float = 0.0
+    draw: Draw = field(default_factory=Draw)
+    surprise: Surprise = field(default_factory=Surprise)
+
+
+def busy_share(latency_ms: float, learnt: Learnt, seen: Observation) -> float:
+    """Share of time that a variant of this latency spends inferring at the source's pace."""
+    if latency_ms <= 0:
+        return 0.0
+    if seen.camera_fps is None:
+        return latency_ms / (latency_ms + learnt.overhead_ms)
+    return min(1.0, latency_ms * seen.camera_fps / 1000.0)
 
 
 @dataclass(frozen=True)
@@ -46,4 +60,5 @@ class PlanState:
     held_rung: int = 0  # undervoltage: so many of the dearest options are barred
     held_since_ns: int = 0
     refused: frozenset[str] = frozenset()
+    until_utc_s: float | None = None  # the instant that `last_until` names, once the clock was known
     late: tuple[str, ...] = ()  # variants barred by the deadline at the last decision, for hysteresis

@@ -1,0 +1,14 @@
+"""A scenario by its name, with constants drawn from a seed."""
+
+from __future__ import annotations
+
+import random
+
+from edge.simulate.held_out import HELD_OUT
+from edge.simulate.scenario import Scenario
+from edge.simulate.scenarios import SCENARIOS
+
+
+def draw(name: str, seed: int) -> Scenario:
+    """The scenario `name` of either list. Raises KeyError for an unknown name."""
+    return (SCENARIOS.get(name) or HELD_OUT[name])(random.Random(f"{name}-{seed}"))
