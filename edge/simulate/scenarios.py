@@ -1,9 +1,6 @@
 """The scenarios: what happens to a board in the field. Each is drawn from a seed, constants swept by +-30 %.
 
-Constants: idle 3.0 W and 2.83 W of dynamic power under full load are the 1st percentile and the median less it of
-rpi4-fan-off in MLPerf's tiny power traces; the same board with its fan, the Xavier NX and the AGX Xavier differ by the
-factors of `BOARDS` (see `docs/controller.md` for how each was read off its trace). Thermal constants: resistance 9 K/W
-without a fan and a time constant of some ten minutes (fitted to tegrastats-tx2, see `boards.simulated`).
+The board and the variants come from a kit (`edge.simulate.kit`).
 """
 
 from __future__ import annotations
@@ -14,42 +11,33 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from edge.controller.goals import Goals
+from edge.simulate.kit import Kit
 from edge.simulate.scenario import Scenario, Senses
 from edge.simulate.world import Course, Physics, TrueVariant
-
-# The demo bundle's paths: accuracy as measured, latency of one thread scaled to a Raspberry Pi 4 at 5 frames a second.
-PROFILE = (
-    ("full", 0.552, 170.0),
-    ("p1", 0.535, 128.0),
-    ("p2", 0.524, 103.0),
-    ("p3", 0.508, 77.0),
-    ("p4", 0.470, 52.0),
-)
-DYNAMIC_W = 2.83
-IDLE_W = 3.0
 
 
 def swept(rng: random.Random, value: float, share: float = 0.3) -> float:
     return value * rng.uniform(1 - share, 1 + share)
 
 
-def base_physics(rng: random.Random) -> Physics:
+def base_physics(rng: random.Random, kit: Kit) -> Physics:
     """A board whose every constant is off by up to 30 % from what one would guess."""
-    speed, hunger, idle_w = rng.uniform(0.8, 1.1), rng.uniform(0.7, 1.3), swept(rng, IDLE_W)
+    speed, hunger, idle_w = rng.uniform(0.8, 1.1), rng.uniform(0.7, 1.3), swept(rng, kit.idle_w)
     drift = rng.uniform(0.85, 1.15)  # of all dynamic power since the profile was made: another day, another supply
+    dearest_ms = max(latency_ms for _, _, latency_ms in kit.profile)
     variants = []
-    for name, accuracy, latency_ms in PROFILE:
-        dynamic_w = DYNAMIC_W * (0.6 + 0.4 * latency_ms / PROFILE[0][2]) * hunger
+    for name, accuracy, latency_ms in kit.profile:
+        dynamic_w = kit.dynamic_w * (0.6 + 0.4 * latency_ms / dearest_ms) * hunger
         measured_w = idle_w + dynamic_w * rng.uniform(0.95, 1.05)
         true_ms = latency_ms * speed * rng.uniform(0.95, 1.05)
         variants.append(TrueVariant(name, accuracy, true_ms, dynamic_w * drift, latency_ms, measured_w))
-    resistance = swept(rng, 7.0)
+    resistance = swept(rng, kit.resistance_k_per_w)
     return Physics(
         tuple(variants),
         idle_w=idle_w,
         resistance=lambda at_s: resistance,
-        capacity_j_per_k=swept(rng, 60.0),
-        chip_k_per_w=swept(rng, 1.5),
+        capacity_j_per_k=swept(rng, kit.capacity_j_per_k),
+        chip_k_per_w=swept(rng, kit.chip_k_per_w),
         start_c=rng.uniform(30.0, 45.0),
     )
 
@@ -71,8 +59,8 @@ def warm(physics: Physics, limit_c: float, share: float, resistance: float | Non
     return limit_c - kelvin * between(physics, share, fps)
 
 
-def battery_hours(rng: random.Random) -> Scenario:
-    physics = base_physics(rng)
+def battery_hours(rng: random.Random, kit: Kit) -> Scenario:
+    physics = base_physics(rng, kit)
     left_j = between(physics, rng.uniform(0.25, 0.8)) * 3600
     full_j = left_j / rng.uniform(0.6, 0.95)
     goals = Goals(battery_hours=1.0, battery_critical=0.0, battery_capacity_wh=full_j / 3600 * rng.uniform(0.8, 1.3))
@@ -82,13 +70,13 @@ def battery_hours(rng: random.Random) -> Scenario:
     )  # fmt: skip
 
 
-def battery_counted(rng: random.Random) -> Scenario:
-    scenario = battery_hours(rng)
+def battery_counted(rng: random.Random, kit: Kit) -> Scenario:
+    scenario = battery_hours(rng, kit)
     return replace(scenario, name="battery-counted", senses=Senses(counts_energy=True), about="the gauge counts joules")
 
 
-def weak_battery(rng: random.Random) -> Scenario:
-    physics = base_physics(rng)
+def weak_battery(rng: random.Random, kit: Kit) -> Scenario:
+    physics = base_physics(rng, kit)
     left_j = between(physics, rng.uniform(0.02, 0.25)) * 3600
     goals = Goals(battery_hours=1.0, battery_critical=0.0, battery_capacity_wh=left_j / 0.5 / 3600)
     return Scenario(
@@ -97,8 +85,8 @@ def weak_battery(rng: random.Random) -> Scenario:
     )  # fmt: skip
 
 
-def hot_box(rng: random.Random) -> Scenario:
-    physics = base_physics(rng)
+def hot_box(rng: random.Random, kit: Kit) -> Scenario:
+    physics = base_physics(rng, kit)
     ambient = warm(physics, 70.0, rng.uniform(0.2, 0.8))
     physics = replace(physics, ambient_c=lambda at_s: ambient, start_c=ambient + 3 * physics.resistance(0))
     return Scenario(
@@ -106,16 +94,16 @@ def hot_box(rng: random.Random) -> Scenario:
     )
 
 
-def sun_on_case(rng: random.Random) -> Scenario:
-    physics = base_physics(rng)
+def sun_on_case(rng: random.Random, kit: Kit) -> Scenario:
+    physics = base_physics(rng, kit)
     cool_c, warm_c = warm(physics, 70.0, 1.3), warm(physics, 70.0, rng.uniform(0.15, 0.5))
     begin_s, ramp_s = rng.uniform(400, 900), rng.uniform(120, 400)
     physics = replace(physics, ambient_c=_ramp(cool_c, warm_c, begin_s, ramp_s), start_c=cool_c + 10)
     return Scenario("sun", physics, Goals(max_temperature_c=70.0), seconds=2700, about="the sun reaches the case")
 
 
-def fan_failure(rng: random.Random) -> Scenario:
-    physics = base_physics(rng)
+def fan_failure(rng: random.Random, kit: Kit) -> Scenario:
+    physics = base_physics(rng, kit)
     before = physics.resistance(0.0) * 0.5
     after = physics.resistance(0.0)
     ambient = warm(physics, 70.0, rng.uniform(0.2, 0.6), after)
@@ -129,8 +117,8 @@ def fan_failure(rng: random.Random) -> Scenario:
     return Scenario("fan-failure", physics, Goals(max_temperature_c=70.0), seconds=2700, about="the fan stops")
 
 
-def cold_start(rng: random.Random) -> Scenario:
-    physics = base_physics(rng)
+def cold_start(rng: random.Random, kit: Kit) -> Scenario:
+    physics = base_physics(rng, kit)
     ambient = warm(physics, 65.0, rng.uniform(0.3, 0.7))
     physics = replace(physics, ambient_c=lambda at_s: ambient, start_c=ambient - rng.uniform(0, 25))
     return Scenario(
@@ -138,8 +126,8 @@ def cold_start(rng: random.Random) -> Scenario:
     )
 
 
-def contention(rng: random.Random) -> Scenario:
-    physics = base_physics(rng)
+def contention(rng: random.Random, kit: Kit) -> Scenario:
+    physics = base_physics(rng, kit)
     course = bursts(rng, 1800, every_s=120, lasts_s=(10, 60), factor=(1.4, 2.2))
     physics = replace(physics, contention=course, background_w=lambda at_s: 0.8 * (course(at_s) - 1))
     return Scenario(
@@ -152,8 +140,8 @@ def contention(rng: random.Random) -> Scenario:
     )
 
 
-def contention_step(rng: random.Random) -> Scenario:
-    physics = base_physics(rng)
+def contention_step(rng: random.Random, kit: Kit) -> Scenario:
+    physics = base_physics(rng, kit)
     at, factor = rng.uniform(300, 900), rng.uniform(1.5, 2.2)
     physics = replace(physics, contention=lambda at_s: factor if at_s >= at else 1.0)
     return Scenario(
@@ -166,8 +154,8 @@ def contention_step(rng: random.Random) -> Scenario:
     )
 
 
-def tight_deadline(rng: random.Random) -> Scenario:
-    physics = base_physics(rng)
+def tight_deadline(rng: random.Random, kit: Kit) -> Scenario:
+    physics = base_physics(rng, kit)
     limit = rng.uniform(70.0, 180.0)
     return Scenario(
         "deadline",
@@ -179,8 +167,8 @@ def tight_deadline(rng: random.Random) -> Scenario:
     )
 
 
-def power_cap(rng: random.Random) -> Scenario:
-    physics = base_physics(rng)
+def power_cap(rng: random.Random, kit: Kit) -> Scenario:
+    physics = base_physics(rng, kit)
     cap = between(physics, rng.uniform(0.2, 0.9))
     return Scenario(
         "power-cap",
@@ -191,8 +179,8 @@ def power_cap(rng: random.Random) -> Scenario:
     )
 
 
-def day_cycle(rng: random.Random) -> Scenario:
-    physics = base_physics(rng)
+def day_cycle(rng: random.Random, kit: Kit) -> Scenario:
+    physics = base_physics(rng, kit)
     warmest, coolest = warm(physics, 70.0, rng.uniform(0.1, 0.4)), warm(physics, 70.0, rng.uniform(0.7, 1.2))
     middle, swing = (warmest + coolest) / 2, (warmest - coolest) / 2
     turn_s, phase = rng.uniform(2400, 3600), rng.uniform(0, 6.28)
@@ -207,8 +195,8 @@ def day_cycle(rng: random.Random) -> Scenario:
     )
 
 
-def solar(rng: random.Random) -> Scenario:
-    physics = base_physics(rng)
+def solar(rng: random.Random, kit: Kit) -> Scenario:
+    physics = base_physics(rng, kit)
     need = between(physics, rng.uniform(0.3, 0.7)) * 3600
     sun_w = 0.35 * need / 3600
     turn_s = 1800.0
@@ -227,22 +215,22 @@ def solar(rng: random.Random) -> Scenario:
     )
 
 
-def sensor_loss(rng: random.Random) -> Scenario:
-    scenario = hot_box(rng)
+def sensor_loss(rng: random.Random, kit: Kit) -> Scenario:
+    scenario = hot_box(rng, kit)
     gone = _windows(rng, 2400, count=4, lasts_s=(60, 240))
     dumb = _windows(rng, 2400, count=4, lasts_s=(60, 240))
     senses = Senses(temperature_present=lambda at_s: 1 - gone(at_s), power_present=lambda at_s: 1 - dumb(at_s))
     return replace(scenario, name="sensor-loss", senses=senses, about="temperature and power fall silent at times")
 
 
-def noisy_rails(rng: random.Random) -> Scenario:
-    scenario = battery_hours(rng)
+def noisy_rails(rng: random.Random, kit: Kit) -> Scenario:
+    scenario = battery_hours(rng, kit)
     senses = Senses(power_noise_w=0.6, temperature_noise_c=0.6, temperature_step_c=1.0)
     return replace(scenario, name="noisy-rails", senses=senses, about="rails that scatter by 0.6 W")
 
 
-def everything(rng: random.Random) -> Scenario:
-    scenario = sun_on_case(rng)
+def everything(rng: random.Random, kit: Kit) -> Scenario:
+    scenario = sun_on_case(rng, kit)
     course = bursts(rng, 2700, every_s=300, lasts_s=(20, 80), factor=(1.2, 1.7))
     share = rng.uniform(0.4, 0.8)
     left_j = between(scenario.physics, share) * 2700
@@ -261,7 +249,7 @@ def everything(rng: random.Random) -> Scenario:
     )
 
 
-SCENARIOS: dict[str, Callable[[random.Random], Scenario]] = {
+SCENARIOS: dict[str, Callable[[random.Random, Kit], Scenario]] = {
     "battery": battery_hours,
     "battery-counted": battery_counted,
     "weak-battery": weak_battery,
