@@ -84,6 +84,30 @@ def export_table(
 
 
 @journal_app.command()
+def replay(
+    journal: Annotated[Path, typer.Argument(help="The journal to replay.")],
+    controller: Annotated[
+        list[str] | None, typer.Option("--controller", "-c", help="plan, ladder, tiers, alert or static:VARIANT.")
+    ] = None,
+    goal: Annotated[list[str] | None, typer.Option("--goal", help="name=value over the recorded goals.")] = None,
+    run: RunOption = None,
+    bundle: Annotated[Path | None, typer.Option(help="Accuracies of the variants that ran.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Write a page with plots (needs plotly).")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """What another controller would have done on a recorded run: modelled, beside what was done and the oracle.
+
+    Example:
+
+      joulepath journal replay street.db --controller plan --goal battery_hours=2 --plot replay.html
+    """
+    from edge.simulate.replay_command import replay as replayed
+    from edge.simulate.replay_command import show
+
+    show(*replayed(journal, controller or ["plan"], goal or [], run, bundle), plot, as_json)
+
+
+@journal_app.command()
 def copy(
     out: Annotated[Path, typer.Argument(help="Where the copy goes.")],
     journal: JournalOption = None,

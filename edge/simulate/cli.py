@@ -46,8 +46,6 @@ def simulate(
         return
     if scenario is None:
         raise UsageError("name a scenario; joulepath simulate --list shows them")
-    from rich.console import Console
-
     from edge.simulate.draw import draw
     from edge.simulate.held_out import HELD_OUT
     from edge.simulate.oracle import solve
@@ -56,7 +54,7 @@ def simulate(
     from edge.simulate.run import run
     from edge.simulate.scenarios import SCENARIOS
     from edge.simulate.table import as_json as figures
-    from edge.simulate.table import side_by_side
+    from edge.simulate.table import console, side_by_side
 
     if scenario not in SCENARIOS and scenario not in HELD_OUT:
         raise UsageError(f"no scenario is called {scenario!r}; joulepath simulate --list shows them")
@@ -69,7 +67,7 @@ def simulate(
         typer.echo(json.dumps(body | {"runs": [figures(outcome, plan) for outcome in outcomes]}, indent=2))
     else:
         title = f"{scenario}, seed {seed}: {drawn.about}; {drawn.seconds / 60:.0f} min at {drawn.fps:g} fps, modelled"
-        Console().print(side_by_side(title, drawn, outcomes, plan))
+        console().print(side_by_side(title, drawn, outcomes, plan))
     if plot is not None:
         size = write_plot(plot, f"{scenario}, seed {seed}", drawn, {one.controller: one.trace for one in outcomes})
         typer.echo(f"{plot}: {size / 1e6:.1f} MB", err=True)

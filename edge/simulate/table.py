@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 
 from edge.simulate.oracle import OraclePlan
@@ -36,7 +37,7 @@ def side_by_side(title: str, scenario: Scenario, outcomes: Sequence[Outcome], pl
     """One row for each run, and the oracle's last."""
     table = Table(title=title, title_justify="left")
     table.add_column("controller")
-    for heading in ("accuracy %", "of the oracle %", "energy J (modelled)", "late %", "too hot s", "over power s"):
+    for heading in ("accuracy %", "of oracle %", "J modelled", "late %", "hot s", "over W s"):
         table.add_column(heading, justify="right")
     table.add_column("battery", justify="right")
     table.add_column("switches", justify="right")
@@ -59,3 +60,9 @@ def _battery(scenario: Scenario, outcome: Outcome) -> str:
     if scenario.physics.battery_j == float("inf"):
         return "-"
     return "lasts" if outcome.died_s is None else f"empty at {outcome.died_s / 60:.0f} min"
+
+
+def console() -> Console:
+    """Where tables go; a file or a pipe has no width, so cells are not broken for it."""
+    found = Console()
+    return found if found.is_terminal else Console(width=120)
