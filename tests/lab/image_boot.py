@@ -120,7 +120,7 @@ class Board:
         """SIGKILL: the card keeps what had reached it."""
         if self._process is not None:
             self._process.send_signal(signal.SIGKILL)
-            self._process.wait()
+            self._process.communicate()  # waits, and closes the console
             self._process = None
 
     def shut_down(self) -> None:
