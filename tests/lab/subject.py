@@ -66,6 +66,9 @@ class Subject:
         began = time.monotonic()
         rc, out = self.machine.run(f"dpkg -i {place}", timeout_s=INSTALL_TIMEOUT_S)
         seconds = time.monotonic() - began
+        if rc == 0:  # the package asks for the start and does not wait for it
+            settled = ("active", "failed")
+            self.until_true("start", lambda: self.show("ActiveState")["ActiveState"] in settled, INSTALL_TIMEOUT_S)
         return Installation(rc, out, seconds, self.show("ActiveState", "UnitFileState", "StatusText", "NRestarts"))
 
     def configure(self, text: str = CONFIG) -> None:

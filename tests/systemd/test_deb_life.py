@@ -101,6 +101,15 @@ def _property(board: Container, name: str) -> str:
     return board.run("systemctl", "show", "--value", f"--property={name}", UNIT).strip()
 
 
+def _wait_until_active(board: Container, but_not: str = "0") -> None:
+    """The installation asks for the start and does not wait for it. `but_not`: the process that must be gone."""
+
+    def active() -> bool:
+        return _property(board, "ActiveState") == "active" and _property(board, "MainPID") not in (but_not, "0")
+
+    wait_for(active, 120, lambda: board.try_run("systemctl", "status", UNIT).stdout)
+
+
 def _run(board: Container, *prefix: str, journal: str) -> dict[str, object]:
     command = ("joulepath", "run", "--bundle", "demo", "--camera", "synthetic", "--board", "simulated", "--frames", "5")
     places = ("--journal", f"{journal}.db", "--socket", f"{journal}.sock", "--threads", "1", "--json")
@@ -110,7 +119,7 @@ def _run(board: Container, *prefix: str, journal: str) -> dict[str, object]:
 
 def test_the_service_is_enabled_and_up_without_a_camera(board: Container) -> None:
     assert board.run("systemctl", "is-enabled", UNIT).strip() == "enabled"
-    assert _property(board, "ActiveState") == "active"
+    _wait_until_active(board)
     assert _property(board, "User") == "joulepath"
     assert "joulepath" in board.run("id", "joulepath")
 
@@ -184,8 +193,7 @@ def test_upgrade_remove_and_purge(board: Container, files_before: set[str]) -> N
     board.run("dpkg", "--install", f"{DEBS}/second.deb", timeout_s=300)
     assert "# mine" in config.read_text()
     assert board.run("dpkg-query", "-Wf${Version}", "joulepath").startswith("1:")
-    assert _property(board, "ActiveState") == "active"
-    assert _property(board, "MainPID") not in (before, "0")
+    _wait_until_active(board, but_not=before)
     _wait_for_frames(board)
 
     board.run("dpkg", "--remove", "joulepath")

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from edge.journal import FrameRow, Journal, JournalReader
+from edge.journal import FrameRow, Journal, JournalReader, JournalSettings
 from tests.edge.journal.made import FakeClock, frames, open_journal
 from tests.edge.journal.scan import assert_equal, gather
 
@@ -46,7 +46,7 @@ class History(RuleBasedStateMachine):
 
     @rule()
     def interval_ends(self) -> None:
-        self.clock.advance(31)
+        self.clock.advance(JournalSettings().commit_interval_s + 1)
         assert self.journal.tick()
         self._acknowledge()
 
