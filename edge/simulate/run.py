@@ -60,7 +60,7 @@ class Run:
         self.state = controller.initial()
         self.running: str | None = None
         self.frames: tuple[FrameSeen, ...] = ()
-        self.power_w: float | None = None
+        self.power_w: float | None = scenario.physics.idle_w + scenario.physics.background_w(0.0)  # nothing ran yet
         self.next_s = 0.0  # when the next frame arrives
         self.free_s = 0.0  # when the engine is free again
         self._frames: list[tuple[float, float]] = []  # inference and window of this step's frames, ms

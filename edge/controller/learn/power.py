@@ -15,11 +15,12 @@ from dataclasses import dataclass, field, replace
 _IDLE_WALK_VAR = 2e-5  # W**2 a second: fans, radios and regulators come and go
 _COMMON_WALK_VAR = 1e-5  # a second
 _OWN_WALK_VAR = 1e-7
-_OWN_PRIOR_VAR = 0.05**2  # a profile is right to about 5 %
+_OWN_PRIOR_VAR = 0.035**2  # a profile is right to 5 % or so at the worst
 _UNKNOWN_OWN_VAR = 0.15**2  # dynamic power that was guessed from multiply-accumulates
 _COMMON_PRIOR_VAR = 0.5**2  # where the dynamic power itself is a guess
 _PROFILE_VAR = 0.12**2  # of what a profile says of all variants at once: another day, another supply
 _IDLE_PRIOR_SHARE = 0.3  # one standard deviation of the idle power's prior
+_IDLE_READING_VAR = 0.1**2  # W**2
 _NOISE_SHARE = 0.03  # of a window's energy, before the scatter itself is known
 _NOISE_WEIGHT = 0.02
 _LARGEST_STEP = 1.0  # of a logarithm in one update
@@ -86,6 +87,21 @@ class PowerModel:
             },
             noise_var=self._noise(rest),
             windows=self.windows + 1,
+        )
+
+    def idling(self, power_w: float) -> PowerModel:
+        """After a reading while nothing ran: of the idle power alone. What cannot be true changes nothing."""
+        if not 0 <= power_w < 1e6:
+            return self
+        gain, cross_gain = (var / (self.idle_var + _IDLE_READING_VAR) for var in (self.idle_var, self.cross_var))
+        innovation = power_w - self.idle_w
+        return replace(
+            self,
+            idle_w=self.idle_w + gain * innovation,
+            idle_var=self.idle_var * (1 - gain),
+            common=self.common + _bounded(cross_gain * innovation),
+            common_var=self.common_var - cross_gain * self.cross_var,
+            cross_var=self.cross_var * (1 - gain),
         )
 
     def _own(self, variant: str) -> tuple[float, float]:

@@ -26,6 +26,7 @@ _STEP_S = 1.0  # readings closer together than this are one step
 _SENSOR_VAR = 0.4**2  # °C**2, before the sensor's own scatter is known
 _SENSOR_LEAST_VAR = 0.15**2
 _SENSOR_WEIGHT = 0.02
+_OUTLIER = 4.0  # standard deviations
 _LAG_WEIGHT = 0.1
 _STRAYED = 4.0  # standard deviations of the mean of the last ten innovations or so
 _STRAYED_VAR: Floats = np.diag(np.array([0.0, 3.0, 0.5, 0.0]) ** 2)  # then doubted anew: ambient and resistance
@@ -210,6 +211,8 @@ def _corrected(
     towards = cov @ row
     believed = towards @ row
     variance = believed + sensor_var
+    # One that is far off is believed as little as its size says (Huber): sensors glitch, cases do not jump.
+    variance = variance * np.maximum(1.0, np.abs(innovation) / (_OUTLIER * np.sqrt(variance)))
     gain = towards / variance[:, None]
     mean = mean + gain * innovation[:, None]
     # No resistance is negative, and no ambient is hotter than an oven: a filter that strays is brought back.

@@ -50,6 +50,8 @@ def updated(learnt: Learnt, seen: Observation, elapsed_s: float) -> Learnt:
         latency = latency.seen(frame.variant, frame.infer_ms)
     for variant, energy_j, window_s, infer_s in _windows(seen.frames):
         power = power.seen(variant, energy_j, window_s, infer_s)
+    if seen.running is None and seen.power_w is not None:
+        power = power.idling(seen.power_w)
     draw = learnt.draw.seen(seen.power_w, _model_w(learnt, seen), elapsed_s)
     # The rest is learnt against a power model that has seen something, or its first errors would pass for jumps.
     rest_w = draw.jump_w if learnt.power.windows >= _SETTLED_WINDOWS else 0.0

@@ -13,7 +13,7 @@ from edge.controller.plan.state import Learnt, PlanState, busy_share
 _ON_TIME_SPREADS = 2.45  # standard deviations of latency that must still meet the deadline: late less than 1 in 140
 HEAT_MARGIN_C = 0.25
 HEAT_SPREADS = 2.0  # standard deviations of the foretold temperature
-POWER_SPREADS = 2.0  # standard deviations of a variant's power that must still keep a power limit
+POWER_SPREADS = 1.65  # standard deviations of a variant's power that must still keep a power limit
 _RETURN_SPREADS = 2.8  # before a variant that was late is trusted again
 
 
