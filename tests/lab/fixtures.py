@@ -47,6 +47,7 @@ def installed_system(arch: str) -> System:
             subject = Subject(machine)
             installation = subject.install(deb)
             assert installation.rc == 0, installation.out
+            machine.call("board.load_all", timeout_s=120)  # its camera: the service is to serve before it is kept
             subject.configure()
             machine.ok("systemctl stop joulepath; rm -rf /var/lib/joulepath/*; sync", timeout_s=300)
             machine.power_off()
