@@ -186,7 +186,8 @@ def test_open_board_reads_its_options(clock: FakeClock) -> None:
     [
         (
             "simulatd",
-            r"unknown board 'simulatd' \(did you mean 'simulated'\?\); known: auto, jetson, raspberry-pi, linux, simulated, replay",
+            r"unknown board 'simulatd' \(did you mean 'simulated'\?\); known: auto, jetson, raspberry-pi, linux, "
+            r"simulated, replay",
         ),
         ("", r"unknown board ''; known: auto, jetson, raspberry-pi, linux, simulated, replay"),
         ("simulated:sed=1", r"no option 'sed' \(did you mean 'seed'\?\)"),
