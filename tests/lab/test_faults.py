@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -14,7 +15,8 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(3600)]
 MEMORY_DROP_IN = "/run/systemd/system/joulepath.service.d/memory.conf"
 # Under the least that a running service needs, over what an idle interpreter does.
 SMALL_MIB = 60
-COMMITS_MEASURED = 6
+COMMIT_S = 60  # the default commit interval
+COMMITS_MEASURED = 3
 ROW_BYTES = 53  # a frame's row as it was measured; what a slower camera did not write is added
 MOST_MB_A_DAY = 200
 
@@ -186,28 +188,24 @@ def test_memory_stays_within_its_bound_and_the_machine_does_not_suffer(board: Su
 
 
 def test_what_a_day_writes(board: Subject) -> None:
-    board.write_config(CONFIG.replace(f"commit_interval_s = {COMMIT_INTERVAL_S}", "commit_interval_s = 30.0"))
+    """Nobody asks the guest anything meanwhile: each question would start processes, which write too."""
+    board.write_config(CONFIG.replace(f"commit_interval_s = {COMMIT_INTERVAL_S}", f"commit_interval_s = {COMMIT_S}"))
     board.restart()
-    began, written, frames = _after_a_commit(board, 0)
-    ended, written_then, frames_then = began, written, frames
-    for _ in range(COMMITS_MEASURED):
-        ended, written_then, frames_then = _after_a_commit(board, frames_then)
+    time.sleep(COMMIT_S)  # what a start writes is no part of a day
+    began, written, frames = _so_far(board)
+    time.sleep(COMMITS_MEASURED * COMMIT_S)
+    ended, written_then, frames_then = _so_far(board)
     seconds, rate = ended - began, (frames_then - frames) / (ended - began)
     day_mb = ((written_then - written) / seconds + ROW_BYTES * max(0.0, 10.0 - rate)) * 86_400 / 1e6
-    print(f"{day_mb:.0f} MB a day at 10 frames/s ({rate:.1f} measured over {seconds:.0f} s, everything on the disk)")
+    told = f"{day_mb:.0f} MB a day at 10 frames/s ({rate:.1f} measured over {seconds:.0f} s, everything on the disk)"
     board.write_config(CONFIG)
     board.restart()
-    assert day_mb <= MOST_MB_A_DAY
+    assert day_mb <= MOST_MB_A_DAY, told
 
 
-def _after_a_commit(board: Subject, committed: int) -> tuple[float, int, int]:
-    """Wait until more than `committed` frames are in the journal: guest's seconds, bytes written, frames committed."""
-    board.until_true("a commit", lambda: _committed(board) > committed)
-    return board.now_ns() / 1e9, board.machine.call("disk.written_bytes"), _committed(board)
-
-
-def _committed(board: Subject) -> int:
-    return int(board.journal("frames")["count"])
+def _so_far(board: Subject) -> tuple[float, int, int]:
+    """The guest's seconds, bytes given to its disk, frames served."""
+    return board.now_ns() / 1e9, board.machine.call("disk.written_bytes"), board.status()["frames"]
 
 
 def _outcome(board: Subject, run_id: int) -> str:
