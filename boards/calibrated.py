@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 
-from boards.assembly import RAIL_PERIOD_S, SIDE_RAIL_PERIOD_S, SLOW_PERIOD_S
+from boards.assembly import RAIL_PERIOD_S, SIDE_RAIL_PERIOD_S, SLOW_PERIOD_S, SensorBoard
 from boards.board import Activity, Board, BoardInfo, Channel, Quantity
 from boards.calibration import DEFAULT_PLACE, AffineModel, Calibration, TableModel, load_calibration, mismatch
 from boards.counter import BreakingCounter
@@ -24,7 +24,7 @@ _S_PER_NS = 1e-9
 _COUNTER_CHECK_NS = 1_000_000_000
 
 
-class CalibratedBoard:
+class CalibratedBoard(SensorBoard):
     """`board` with its energy taken from `calibration`; its other channels stay as they are.
 
     A table adds ``board-energy`` (J, 50 Hz) and ``board-power`` (W, the mean of each second); a correction of a channel
@@ -52,25 +52,16 @@ class CalibratedBoard:
             raw = replace(inner, sensor=LastRaw(sensor), period_s=max(inner.period_s, SIDE_RAIL_PERIOD_S))
             kept = tuple(raw if channel is inner else channel for channel in board.channels)
         taken = {channel.name for channel in added}
-        self._channels = (*added, *(channel for channel in kept if channel.name not in taken))
-        self._energy_channel = added[0].name
         details = dict(board.info.details) | {
             "calibration": f"{source}: {calibration.describe()}",
             "energy": "modelled by the calibration, its error is part of each frame's uncertainty",
         }
-        self._info = BoardInfo(board.info.name, board.info.model, (self._energy_channel,), True, details)
-
-    @property
-    def info(self) -> BoardInfo:
-        return self._info
-
-    @property
-    def channels(self) -> tuple[Channel, ...]:
-        return self._channels
-
-    @property
-    def energy_channel(self) -> str:
-        return self._energy_channel
+        name = added[0].name
+        super().__init__(
+            BoardInfo(board.info.name, board.info.model, (name,), True, details),
+            (*added, *(channel for channel in kept if channel.name not in taken)),
+            name,
+        )
 
     def note(self, activity: Activity) -> None:
         """What runs decides what the table gives."""
