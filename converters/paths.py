@@ -1,4 +1,4 @@
-"""Execution paths: which blocks of a network run, and how many decoder channels are kept."""
+"""Execution paths: which blocks of a network run, how wide they are, at what resolution, for which classes."""
 
 from __future__ import annotations
 
@@ -7,19 +7,40 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from converters.errors import ConvertError
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 
 
+Choice = Literal["first", "importance"]
+Compensation = Literal["none", "ridge"]
+
+
 @dataclass(frozen=True)
 class ExecutionPath:
-    """A route through pretrained weights: block indices kept in each stage, the first `decoder_width` channels."""
+    """A route through pretrained weights: the block indices kept in each stage, and what else is cut.
+
+    `size` is the input (height, width), None for the bundle's. One number a stage, empty where nothing is cut: `ffn`
+    is the share of hidden channels that feed-forward layers keep (0..1], `pool` a factor by which keys and values are
+    pooled further (1, 2, ..), `merge` a factor by which the positions that the stage's blocks work on are merged each
+    way. `decoder_stride` 2 lets the decoder work at half the resolution. `classes` are the labels kept, None for all;
+    they are exact for the rest. `choice` says which channels are kept, `compensation` whether what reads them is
+    fitted again to calibration images.
+    """
 
     name: str
     blocks: tuple[tuple[int, ...], ...]
     decoder_width: int
+    size: tuple[int, int] | None = None
+    ffn: tuple[float, ...] = ()
+    pool: tuple[int, ...] = ()
+    merge: tuple[int, ...] = ()
+    decoder_stride: int = 1
+    classes: tuple[str, ...] | None = None
+    choice: Choice = "first"
+    compensation: Compensation = "none"
 
     @property
     def depths(self) -> tuple[int, ...]:

@@ -21,6 +21,7 @@ _OWN_WALK_VAR = 1e-7
 _OWN_PRIOR_VAR = 0.035**2  # a profile is right to 5 % or so at the worst
 _UNKNOWN_OWN_VAR = 0.35**2  # a base that was guessed from multiply-accumulates
 _SLOW_PRIOR_VAR = 0.3**2
+_UNKNOWN_PACE_VAR = 2.0**2  # no base was measured at all: the board's pace itself is a guess, by a factor of e**2
 _NOISE_PRIOR_VAR = 0.03**2
 _NOISE_LOWEST_VAR = 0.004**2
 _NOISE_WEIGHT = 0.02
@@ -41,6 +42,12 @@ class LatencyModel:
     noise_var: float = _NOISE_PRIOR_VAR
     streak: int = 0  # outliers of one sign in a row, with that sign
     jumps: int = 0  # how often the slow-down jumped so far
+
+    @classmethod
+    def prior(cls, base_ms: Mapping[str, float], guessed: frozenset[str] = frozenset()) -> LatencyModel:
+        """Before anything ran. Where every base is a guess, the first frames must teach the pace of the board, which
+        all variants share, and not what the one that runs has of its own: else it alone would look fast."""
+        return cls(base_ms, guessed, slow_var=_UNKNOWN_PACE_VAR if guessed >= base_ms.keys() else _SLOW_PRIOR_VAR)
 
     def seen(self, variant: str, latency_ms: float) -> LatencyModel:
         """After one inference. A latency that is not a positive number, or of an unknown variant, changes nothing."""

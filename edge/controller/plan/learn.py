@@ -37,7 +37,7 @@ def first_beliefs(candidates: tuple[Candidate, ...], goals: Goals) -> Learnt:
             dynamic_w[c.id] = _BUSY_GUESS_W * (0.6 + 0.4 * (c.macs or dearest) / dearest)
     capacity_j = None if goals.battery_capacity_wh is None else goals.battery_capacity_wh * 3600
     return Learnt(
-        LatencyModel(base_ms, guessed),
+        LatencyModel.prior(base_ms, guessed),
         PowerModel.prior(dynamic_w, _IDLE_GUESS_W, frozenset(guessed_w)),
         battery=BatteryModel.stated(capacity_j),
     )
