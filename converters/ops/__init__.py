@@ -68,5 +68,8 @@ class Ops(Protocol[T]):
     def concat(self, tensors: list[T]) -> T:
         """Channels side by side."""
 
+    def average_pool(self, x: T, factor: int) -> T:
+        """The mean of every `factor` x `factor` positions; where the grid does not divide, of those that are left."""
+
     def resize(self, x: T, height: int, width: int) -> T:
         """Bilinear interpolation with half-pixel centres (align_corners false), borders clamped."""

@@ -94,6 +94,9 @@ class CountOps:
     def concat(self, tensors: list[Shape]) -> Shape:
         return self._written((*tensors[0][:-1], sum(shape[-1] for shape in tensors)))
 
+    def average_pool(self, x: Shape, factor: int) -> Shape:
+        return self._written((1, -(-x[1] // factor), -(-x[2] // factor), x[-1]))
+
     def resize(self, x: Shape, height: int, width: int) -> Shape:
         return self._written((1, height, width, x[-1]))
 

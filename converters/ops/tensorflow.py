@@ -108,6 +108,11 @@ class TensorFlowOps:
     def concat(self, tensors: list[Any]) -> Any:
         return tf.concat(tensors, axis=-1)
 
+    def average_pool(self, x: Any, factor: int) -> Any:
+        # SAME leaves what it pads out of the mean.
+        whole = x.shape[1] % factor == 0 and x.shape[2] % factor == 0
+        return tf.nn.avg_pool2d(x, factor, factor, "VALID" if whole else "SAME")
+
     def resize(self, x: Any, height: int, width: int) -> Any:
         return tf.raw_ops.ResizeBilinear(images=x, size=(height, width), half_pixel_centers=True)
 

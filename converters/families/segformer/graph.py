@@ -9,6 +9,7 @@ from converters.errors import ConvertError
 from converters.families.segformer.structure import (
     Attention,
     Block,
+    Bridge,
     Decoder,
     FeedForward,
     FoldedDecoder,
@@ -48,12 +49,15 @@ def builders(networks: Mapping[str, Network], size: tuple[int, int]) -> dict[str
 
 
 def _refuse_small(shape: tuple[int, ...], stage: Stage, number: int, size: tuple[int, int]) -> None:
-    smallest = min((length - 1) // stage.patch.stride + 1 for length in shape[1:3])
-    reduction = max((b.attention.reduce.stride for b in stage.blocks if b.attention.reduce is not None), default=1)
+    grid = min((length - 1) // stage.patch.stride + 1 for length in shape[1:3])
+    smallest = -(-grid // stage.merge)
+    attentions = [block.attention for block in stage.blocks if isinstance(block, Block)]
+    reduction = max((a.reduce.stride for a in attentions if a.reduce is not None), default=1)
     if smallest < reduction:
+        merged = f" merged by {stage.merge}" if stage.merge > 1 else ""
         raise ConvertError(
-            f"size {size[0]}x{size[1]}: stage {number} would be {smallest} positions across, its attention reduces "
-            f"by {reduction}; use 32x32 or more"
+            f"size {size[0]}x{size[1]}: stage {number} would be {grid} positions across{merged}, its attention reduces "
+            f"by {reduction}; use {32 * stage.merge}x{32 * stage.merge} or more"
         )
 
 
@@ -61,45 +65,88 @@ def _stage(ops: Ops[T], x: T, stage: Stage) -> T:
     x = _norm(ops, ops.conv(x, stage.patch), stage.patch_norm)
     if stage.centre:
         x = ops.centre(x)
+    return _norm(ops, _blocks(ops, x, stage), stage.norm)
+
+
+def _blocks(ops: Ops[T], x: T, stage: Stage) -> T:
+    if stage.merge == 1 or not stage.blocks:
+        for block in stage.blocks:
+            for write in writers(block):
+                x = ops.add(x, write(ops, x))
+        return x
+    # Every position keeps its own stream; only what the blocks add to it is shared by those that were merged.
+    coarse, added = ops.average_pool(x, stage.merge), None
     for block in stage.blocks:
-        x = _block(ops, x, block)
-    return _norm(ops, x, stage.norm)
+        for write in writers(block):
+            written = write(ops, coarse)
+            coarse, added = ops.add(coarse, written), written if added is None else ops.add(added, written)
+    assert added is not None
+    return ops.add(x, ops.resize(added, *ops.shape(x)[1:3]))
 
 
-def _block(ops: Ops[T], x: T, block: Block) -> T:
-    x = ops.add(x, _attention(ops, x, block.attention))
-    return ops.add(x, _feed_forward(ops, x, block.feed_forward))
+def writers(block: Block | Bridge) -> tuple[Callable[[Ops[T], T], T], ...]:
+    """The parts of a block, each from the residual stream to what it adds to it, in order."""
+    if isinstance(block, Bridge):
+        return (lambda ops, x: ops.linear(x, block.write),)
+    return (
+        lambda ops, x: attend(ops, x, block.attention),
+        lambda ops, x: ops.linear(hidden(ops, x, block.feed_forward), block.feed_forward.down),
+    )
 
 
-def _attention(ops: Ops[T], x: T, layer: Attention) -> T:
+def attend(ops: Ops[T], x: T, layer: Attention) -> T:
+    """What attention adds to the stream `x`."""
     x = _norm(ops, x, layer.norm)
-    around = x
-    if layer.reduce is not None:
-        around = ops.conv(x, layer.reduce)
-    if layer.reduce_norm is not None:
-        around = _norm(ops, around, layer.reduce_norm)
+    around = surroundings(ops, x, layer)
     query, key, value = ops.linear(x, layer.query), ops.linear(around, layer.key), ops.linear(around, layer.value)
     mixed = ops.attention(query, key, value, layer.heads, layer.scale)
     return mixed if layer.out is None else ops.linear(mixed, layer.out)
 
 
-def _feed_forward(ops: Ops[T], x: T, layer: FeedForward) -> T:
+def surroundings(ops: Ops[T], x: T, layer: Attention) -> T:
+    """What keys and values are made of: the normalised stream on a reduced grid.
+
+    Means of positions commute with the linear maps that follow, so these run on the fewer positions.
+    """
+    if layer.reduce is not None:
+        x = ops.conv(x, layer.reduce)
+    if layer.reduce_norm is not None:
+        x = _norm(ops, x, layer.reduce_norm)
+    return x if layer.pool == 1 else ops.average_pool(x, layer.pool)
+
+
+def hidden(ops: Ops[T], x: T, layer: FeedForward) -> T:
+    """The hidden channels of a feed-forward layer, as its last map reads them."""
     x = ops.linear(_norm(ops, x, layer.norm), layer.up)
-    return ops.linear(ops.gelu(ops.depthwise(x, layer.depthwise)), layer.down)
+    return ops.gelu(ops.depthwise(x, layer.depthwise))
 
 
 def _decode(ops: Ops[T], features: list[T], decoder: Decoder | FoldedDecoder) -> T:
+    if isinstance(decoder, FoldedDecoder):
+        return ops.linear(ops.relu(fused(ops, features, decoder)), decoder.classifier)
     _, height, width, _ = ops.shape(features[0])
-    maps = decoder.projections if isinstance(decoder, Decoder) else decoder.maps
-    parts = [ops.linear(x, layer) for x, layer in zip(features, maps, strict=True)]
-    resized = [x if ops.shape(x)[1:3] == (height, width) else ops.resize(x, height, width) for x in parts]
-    if isinstance(decoder, Decoder):
-        fused = _batch_norm(ops, ops.linear(ops.concat(resized[::-1]), decoder.fuse), decoder.batch_norm)
-    else:
-        fused = resized[-1]
-        for x in resized[-2::-1]:
-            fused = ops.add(fused, x)
-    return ops.linear(ops.relu(fused), decoder.classifier)
+    parts = [ops.linear(x, layer) for x, layer in zip(features, decoder.projections, strict=True)]
+    stacked = ops.concat([_resized(ops, x, height, width) for x in parts][::-1])
+    return ops.linear(
+        ops.relu(_batch_norm(ops, ops.linear(stacked, decoder.fuse), decoder.batch_norm)), decoder.classifier
+    )
+
+
+def fused(ops: Ops[T], features: list[T], decoder: FoldedDecoder) -> T:
+    """The decoder's channels before the ReLU, from the features of all stages."""
+    if decoder.stride > 1:
+        features = [ops.average_pool(features[0], decoder.stride), *features[1:]]
+    parts = [ops.linear(x, layer) for x, layer in zip(features, decoder.maps, strict=True)]
+    _, height, width, _ = ops.shape(features[0])
+    total = parts[-1]
+    for x in parts[-2::-1]:
+        grid = ops.shape(x)[1:3] if decoder.chain else (height, width)
+        total = ops.add(_resized(ops, total, *grid), _resized(ops, x, *grid))
+    return total
+
+
+def _resized(ops: Ops[T], x: T, height: int, width: int) -> T:
+    return x if ops.shape(x)[1:3] == (height, width) else ops.resize(x, height, width)
 
 
 def _norm(ops: Ops[T], x: T, layer: LayerNorm) -> T:

@@ -8,6 +8,7 @@ from converters import fold
 from converters.families.segformer.structure import (
     Attention,
     Block,
+    Bridge,
     Decoder,
     FeedForward,
     FoldedDecoder,
@@ -37,9 +38,14 @@ def _stage(stage: Stage) -> Stage:
         patch=patch,
         patch_norm=patch_norm,
         centre=True,
-        blocks=tuple(Block(_attention(block.attention), _feed_forward(block.feed_forward)) for block in stage.blocks),
+        blocks=tuple(_block(block) for block in stage.blocks),
         norm=replace(stage.norm, centred=True),
     )
+
+
+def _block(block: Block | Bridge) -> Block:
+    assert isinstance(block, Block)  # bridges are made of folded blocks
+    return Block(_attention(block.attention), _feed_forward(block.feed_forward))
 
 
 def _attention(attention: Attention) -> Attention:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from converters import fold
+from converters.errors import ConvertError
 from converters.families.segformer.config import SegformerConfig
 from converters.families.segformer.weights import SegformerWeights
 from converters.layers import Array, BatchNorm, Conv, Depthwise, LayerNorm, Linear
@@ -19,7 +20,10 @@ EPS = 1e-5
 
 @dataclass(frozen=True)
 class Attention:
-    """Attention with keys and values from a grid reduced by `reduce`; None where nothing is to be done."""
+    """Attention with keys and values from a grid reduced by `reduce`; None where nothing is to be done.
+
+    `pool` averages that grid further, by this factor each way, before keys and values are made of it.
+    """
 
     norm: LayerNorm
     query: Linear
@@ -30,6 +34,7 @@ class Attention:
     out: Linear | None
     heads: int
     scale: float | None
+    pool: int = 1
 
 
 @dataclass(frozen=True)
@@ -51,14 +56,26 @@ class Block:
 
 
 @dataclass(frozen=True)
+class Bridge:
+    """What stands for a skipped block: a linear map that adds to the residual stream."""
+
+    write: Linear
+
+
+@dataclass(frozen=True)
 class Stage:
-    """Patch embedding, the blocks that the path keeps, final norm; `centre` makes the residual stream start centred."""
+    """Patch embedding, the blocks that the path keeps, final norm; `centre` makes the residual stream start centred.
+
+    With `merge` above one the blocks work on means of `merge` x `merge` positions, and what they wrote is spread over
+    the positions again by interpolation.
+    """
 
     patch: Conv
     patch_norm: LayerNorm
     centre: bool
-    blocks: tuple[Block, ...]
+    blocks: tuple[Block | Bridge, ...]
     norm: LayerNorm
+    merge: int = 1
 
 
 @dataclass(frozen=True)
@@ -73,10 +90,16 @@ class Decoder:
 
 @dataclass(frozen=True)
 class FoldedDecoder:
-    """One map a stage straight to the fused channels; their resized sum, ReLU, classify."""
+    """One map a stage straight to the fused channels; their resized sum, ReLU, classify.
+
+    The sum is made on the grid of the first stage, or on one coarser by `stride`. With `chain` a coarse stage is
+    brought there a stage at a time, summed on the way, which resizes far less and is not quite the same.
+    """
 
     maps: tuple[Linear, ...]
     classifier: Linear
+    stride: int = 1
+    chain: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,8 +112,15 @@ class Network:
 
 
 def network(weights: SegformerWeights, path: ExecutionPath) -> Network:
-    """The network of `weights` along `path`, unfolded except for the input: it takes raw BGR pixels in 0..255."""
-    weights.space.checked(path)
+    """The network of `weights` along `path`, unfolded except for the input: it takes raw BGR pixels in 0..255.
+
+    Raises ConvertError for a path that does not fit, and for one with knobs that cut the folded network.
+    """
+    if weights.space.checked(path).beyond_slices:
+        raise ConvertError(
+            f"path {path.name!r}: {', '.join(path.beyond_slices)} cut the folded network, which the workshop does; "
+            "only blocks and decoder_width can be cut from the published one"
+        )
     reader, config = _Reader(weights.tensors), weights.config
     stages = [_stage(reader, config, stage, path.blocks[stage]) for stage in range(len(config.depths))]
     # Published pixels are RGB, scaled and normalised; as a stock graph expects its caller to do that, the baseline

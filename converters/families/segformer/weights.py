@@ -34,7 +34,7 @@ class SegformerWeights:
     @property
     def space(self) -> PathSpace:
         """The execution paths that these weights offer."""
-        return PathSpace(self.config.depths, self.config.decoder_width)
+        return PathSpace(self.config.depths, self.config.decoder_width, self.config.labels)
 
 
 def load(weights: str | Path) -> SegformerWeights:
