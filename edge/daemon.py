@@ -13,8 +13,8 @@ from threading import Lock
 from types import TracebackType
 from typing import Any
 
-from boards.board import Board, Quantity
-from boards.sensor import Method, Reading
+from boards.board import Board
+from boards.sensor import Method
 from edge.alarms import AlarmWatch
 from edge.board import open_named_board
 from edge.bundle import Variant, load_bundle
@@ -22,12 +22,12 @@ from edge.cameras.supervise import Patience, SupervisedCamera
 from edge.cameras.synthetic import CLASSES as STREET_CLASSES
 from edge.config import Config
 from edge.control import ControlServer
-from edge.controller import Decision, FrameSeen, GoalStatus, Observation
+from edge.controller import Decision, GoalStatus, Observation
 from edge.errors import UsageError
 from edge.journal import FrameRow, Journal, JournalSettings, Level
-from edge.journal.clock import kernel_synchronised
 from edge.ledger import Ledger
 from edge.meter import Meter
+from edge.observe import Observer, worth_keeping
 from edge.outlook import Outlook
 from edge.pipeline import Pipeline, Shown, Sink
 from edge.prepare import Preparers
@@ -99,9 +99,6 @@ class Daemon:
         self._stack = ExitStack()
         self._lock = Lock()
         self._switches = 0
-        self._last_row: FrameRow | None = None
-        self._recent_rows: deque[FrameRow] = deque(maxlen=30)
-        self._unseen_rows: deque[FrameRow] = deque(maxlen=256)
         self._goals: tuple[GoalStatus, ...] = ()
         self._recent_miou: deque[float] = deque(maxlen=30)
         self._camera_state = "starting"
@@ -178,7 +175,8 @@ class Daemon:
             accuracy = variant.accuracy[0].value if variant.accuracy else None
             latency_ms, energy_mj = measured.get(variant.id), energies.get(variant.id)
             power_w = energy_mj / latency_ms if energy_mj and latency_ms else None
-            known.append(Known(variant.id, accuracy, variant.macs, latency_ms, power_w))
+            idle_w = None if profile is None else profile.idle_w
+            known.append(Known(variant.id, accuracy, variant.macs, latency_ms, power_w, idle_w))
         return tuple(known)
 
     def _open_journal(self) -> None:
@@ -202,7 +200,6 @@ class Daemon:
             for v in self.bundle.manifest.variants
         }
         described = self.options.config.model_dump(mode="json") | {"camera_source": self.options.camera}
-        self._variant_of = {number: name for name, number in self.numbers.items()}
         info = self.board.info
         self._run_id = self.journal.start_run(
             info.name,
@@ -232,6 +229,15 @@ class Daemon:
             on_event=self._event,
             rate_hz=rate_hz,
         )
+        self.observer = Observer(
+            self.board,
+            self.sampler,
+            self.meter,
+            self.camera,
+            {number: name for name, number in self.numbers.items()},
+            lambda: self.pipeline.counters.recent_done_ns,
+            clock=self._clock,
+        )
         self.sampler.start()
         self._stack.callback(self.sampler.close)
 
@@ -241,7 +247,7 @@ class Daemon:
             self._known_variants(),
             self.options.config.controller.make(),
             self.pool,
-            self._look,
+            self.observer.look,
             period_ns=int(config.period_s * NS_PER_S),
             on_switch=self._switched,
             on_decision=self._decided,
@@ -340,79 +346,19 @@ class Daemon:
 
     # -- what the rooms tell each other -----------------------------------------------------------------------
 
-    def _look(self) -> Mapping[str, Any]:
-        return {
-            "battery": self._value("battery"),
-            "on_mains": _flag(self._value("mains")),
-            "temperature_c": self._temperature(),
-            "power_w": self._power(),
-            "throttled": _flag(self._value("throttled")),
-            "undervoltage": _flag(self._value("undervoltage")),
-            "fps": self._fps(),
-            "battery_energy_j": self._value("battery_energy_j"),
-            "camera_fps": self._camera_fps(),
-            "frames": self._frames_since(),
-        } | _wall_clock()
-
-    def _value(self, name: str) -> float | None:
-        reading: Reading | None = self.sampler.latest(name)
-        return None if reading is None else reading.value
-
-    def _temperature(self) -> float | None:
-        name = next((c.name for c in self.board.channels if c.quantity is Quantity.TEMPERATURE), None)
-        return None if name is None else self._value(name)
-
-    def _power(self) -> float | None:
-        return None if self.meter is None else self.meter.power_w(self._clock(), window_ns=NS_PER_S)
-
-    def _fps(self) -> float | None:
-        done = self.pipeline.counters.recent_done_ns
-        if len(done) < 2:
-            return None
-        # While no frame comes the rate falls, instead of standing still at its last value.
-        span = max(done[-1], self._clock() - NS_PER_S) - done[0]
-        return (len(done) - 1) * NS_PER_S / span if span > 0 else None
-
     def _sampled(self, name: str, at_ns: int, value: float) -> None:
         self.journal.sample(name, at_ns, value)
         self.alarms.sample(name, value)
         if name in ("battery", "battery_energy_j"):
-            self.outlook.look(at_ns, self._value, self._power())
+            self.outlook.look(at_ns, self.observer.value, self.observer.power_w())
 
     def _row(self, row: FrameRow) -> None:
         self.journal.append_frame(row)
+        self.observer.row(row)
         with self._lock:
-            self._recent_rows.append(row)
-            self._unseen_rows.append(row)
             if row.energy_uj is not None:
                 self._energy_uj += row.energy_uj
                 self._energy_known = True
-
-    def _frames_since(self) -> tuple[FrameSeen, ...]:
-        """Frames whose rows were written since this was asked last."""
-        seen = []
-        while self._unseen_rows:
-            row = self._unseen_rows.popleft()
-            seen.append(
-                FrameSeen(
-                    self._variant_of[row.variant_id],
-                    row.infer_us / 1000,
-                    (row.end_ns - row.start_ns) / 1e6,
-                    None if row.energy_uj is None else row.energy_uj / 1000,
-                )
-            )
-        return tuple(seen)
-
-    def _camera_fps(self) -> float | None:
-        """What a live source delivers, from the frames taken and those skipped; None for a source that waits."""
-        if not self.camera.spec.live:
-            return None
-        with self._lock:
-            rows = list(self._recent_rows)
-        if len(rows) < 2 or rows[-1].start_ns <= rows[0].start_ns:
-            return self.camera.spec.fps
-        delivered = sum(1 + row.skipped for row in rows[1:])
-        return delivered * NS_PER_S / (rows[-1].start_ns - rows[0].start_ns)
 
     def _switched(self, switch: Switch) -> None:
         before = None if switch.before is None else self.numbers[switch.before]
@@ -433,7 +379,7 @@ class Daemon:
         if not due and decision.variant == self._last_decision:
             return
         self._last_decision, self._last_decision_ns = decision.variant, seen.monotonic_ns
-        body = _worth_keeping(seen)
+        body = worth_keeping(seen)
         number = self.journal.observation(seen.monotonic_ns, body)
         self.journal.decision(
             seen.monotonic_ns, number, self.numbers[decision.variant], decision.reason,
@@ -471,7 +417,6 @@ class Daemon:
         """A snapshot; safe from any thread."""
         counters = self.pipeline.counters
         with self._lock:
-            known = [row.energy_uj for row in self._recent_rows if row.energy_uj is not None]
             energy_j = self._energy_uj / 1e6 if self._energy_known else None
         recent = list(self._recent_miou)
         return Status(
@@ -480,19 +425,19 @@ class Daemon:
             pinned=self.steward.pinned,
             frames=counters.frames,
             skipped=counters.skipped,
-            fps=self._fps(),
+            fps=self.observer.fps(),
             infer_ms=counters.last_infer_ms,
             age_ms=counters.last_age_ms,
-            power_w=self._power(),
+            power_w=self.observer.power_w(),
             power_method=self.method.name.lower(),
-            energy_per_frame_j=sum(known) / len(known) / 1e6 if known else None,
+            energy_per_frame_j=self.observer.energy_per_frame_j(),
             energy_j=energy_j,
-            temperature_c=self._temperature(),
-            battery=self._value("battery"),
+            temperature_c=self.observer.temperature_c(),
+            battery=self.observer.value("battery"),
             battery_left=self.outlook.left(),
             goals=tuple(f"{status.goal}: {status.state}, {status.text}" for status in self._goals),
-            throttled=_flag(self._value("throttled")),
-            load=self._value("load"),
+            throttled=self.observer.flag("throttled"),
+            load=self.observer.value("load"),
             miou=sum(recent) / len(recent) if recent else None,
             camera=self._camera_state,
             journal=self.journal.blocked or "writing",
@@ -549,27 +494,3 @@ class _Quality:
 
     def close(self) -> None:
         return None
-
-
-def _worth_keeping(seen: Observation) -> dict[str, Any]:
-    """What the controller saw, without what was unknown, and to the digits that mean something: it is written often."""
-    names = (
-        "battery", "on_mains", "temperature_c", "power_w", "throttled", "undervoltage", "fps", "running",
-        "battery_energy_j", "camera_fps",
-    )  # fmt: skip
-    values = {name: getattr(seen, name) for name in names}
-    kept = {k: round(v, 4) if isinstance(v, float) else v for k, v in values.items() if v is not None}
-    latencies = {c.id: round(c.latency_ms, 2) for c in seen.candidates if c.latency_ms is not None}
-    return kept | {"latency_ms": latencies}
-
-
-def _wall_clock() -> dict[str, float]:
-    """Wall time, where it can be trusted."""
-    if not kernel_synchronised():
-        return {}
-    now_s = time.time()
-    return {"utc_s": now_s, "utc_offset_s": float(time.localtime(now_s).tm_gmtoff)}
-
-
-def _flag(value: float | None) -> bool | None:
-    return None if value is None else value >= 0.5

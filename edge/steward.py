@@ -34,6 +34,7 @@ class Known:
     macs: int | None
     latency_ms: float | None = None
     power_w: float | None = None  # of the board while it infers
+    idle_w: float | None = None  # of the board while nothing runs, where the profile measured it
 
 
 @dataclass(frozen=True)
@@ -168,6 +169,7 @@ class Steward:
                     accuracy=known.accuracy,
                     latency_ms=self._latency_ms(known.id),
                     power_w=known.power_w,
+                    idle_w=known.idle_w,
                     macs=known.macs,
                     usable=failure is None,
                 )

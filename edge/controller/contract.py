@@ -16,6 +16,7 @@ class Candidate:
     latency_ms: float | None = None  # of one inference, expected here
     power_w: float | None = None  # of the board while this variant runs, expected here
     macs: int | None = None
+    idle_w: float | None = None  # of the board while nothing runs; the same for all variants of a profile
     usable: bool = True  # False once it failed to load or to verify
 
 
