@@ -207,6 +207,8 @@ def describe(summary: Summary) -> str:
         f"{summary.switches} switches",
         f"journal: {summary.journal} (joulepath journal summary --journal {summary.journal})",
     ]
+    if summary.reused:
+        lines.insert(1, f"{summary.reused} frames showed nothing new and were answered with the answer before")
     if summary.first_frame_s is not None:
         lines.insert(1, f"first frame after {summary.first_frame_s:.2f} s")
     return "\n".join(lines)

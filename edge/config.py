@@ -36,6 +36,18 @@ class CameraConfig(Section):
     freeze_timeout_s: float = Field(3.0, gt=0, le=3600, description="no frame for so long: restart the camera, s")
 
 
+class InferenceConfig(Section):
+    """Which frames are inferred."""
+
+    skip_unchanged: bool = Field(False, description="answer a frame that shows nothing new with the answer before")
+    change_threshold: float = Field(
+        6.0, gt=0, le=255, description="a change of this many grey levels in a 32nd of the picture's width is new"
+    )
+    longest_reuse_s: float = Field(
+        1.0, gt=0, le=60, description="an answer is renewed after this time at the latest, s"
+    )
+
+
 class SamplerConfig(Section):
     """How sensors are read."""
 
@@ -132,6 +144,7 @@ class Config(Section):
     socket: Path | None = Field(None, description="control socket")
     engine: EngineConfig = EngineConfig()
     camera_process: CameraConfig = CameraConfig()
+    inference: InferenceConfig = InferenceConfig()
     sampler: SamplerConfig = SamplerConfig()
     controller: ControllerConfig = ControllerConfig()
     journal: JournalConfig = JournalConfig()

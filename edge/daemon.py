@@ -20,6 +20,7 @@ from edge.board import open_named_board
 from edge.bundle import Variant, load_bundle
 from edge.cameras.supervise import Patience, SupervisedCamera
 from edge.cameras.synthetic import CLASSES as STREET_CLASSES
+from edge.change import ChangeDetector
 from edge.config import Config
 from edge.control import ControlServer
 from edge.controller import Decision, GoalStatus, Observation
@@ -70,6 +71,7 @@ class Summary:
     run_id: int
     frames: int
     skipped: int
+    reused: int
     retried: int
     seconds: float
     energy_j: float | None
@@ -273,8 +275,13 @@ class Daemon:
             slowdown=lambda: float(getattr(self.board, "slowdown", 1.0)),
             on_event=self._event,
             # The street's truth means the street's classes; another bundle's masks cannot be held against it.
+            detector=self._detector(),
             scored=self.camera.spec.kind != "synthetic" or self.bundle.manifest.labels == STREET_CLASSES,
         )
+
+    def _detector(self) -> ChangeDetector | None:
+        config = self.options.config.inference
+        return ChangeDetector(config.change_threshold, config.longest_reuse_s) if config.skip_unchanged else None
 
     # -- running ----------------------------------------------------------------------------------------------
 
@@ -304,6 +311,7 @@ class Daemon:
             run_id=self._run_id,
             frames=counters.frames,
             skipped=counters.skipped,
+            reused=counters.reused,
             retried=counters.retried,
             seconds=(end_ns - self._began_ns) / NS_PER_S,
             energy_j=self._energy_uj / 1e6 if self._energy_known else None,
@@ -425,6 +433,7 @@ class Daemon:
             pinned=self.steward.pinned,
             frames=counters.frames,
             skipped=counters.skipped,
+            reused=counters.reused,
             fps=self.observer.fps(),
             infer_ms=counters.last_infer_ms,
             age_ms=counters.last_age_ms,

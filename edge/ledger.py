@@ -39,6 +39,7 @@ class Served:
     prepare_ns: int
     finish_ns: int
     miou_ppm: int | None = None
+    reused: bool = False  # answered with an earlier answer: nothing was inferred
 
 
 class Ledger:
@@ -114,4 +115,5 @@ class Ledger:
             samples=window.samples,
             method=window.method,
             miou_ppm=served.miou_ppm,
+            reused=int(served.reused),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from threading import Lock
 from typing import Any, Protocol
 
@@ -117,7 +118,8 @@ class Observer:
         return sum(known) / len(known) / 1e6 if known else None
 
     def camera_fps(self) -> float | None:
-        """What a live source delivers, from the frames taken and those skipped; None for a source that waits."""
+        """What a live source gives the engine to do, from the frames taken, those skipped, and without those that
+        showed nothing new; None for a source that waits."""
         if not self._camera.spec.live:
             return None
         with self._lock:
@@ -125,22 +127,34 @@ class Observer:
         if len(rows) < 2 or rows[-1].start_ns <= rows[0].start_ns:
             return self._camera.spec.fps
         delivered = sum(1 + row.skipped for row in rows[1:])
-        return delivered * NS_PER_S / (rows[-1].start_ns - rows[0].start_ns)
+        # A scene that has stood still all along may move again: one frame of those seen is taken to be new.
+        new = max(1, sum(not row.reused for row in rows[1:])) / (len(rows) - 1)
+        return new * delivered * NS_PER_S / (rows[-1].start_ns - rows[0].start_ns)
 
     def _frames_since(self) -> tuple[FrameSeen, ...]:
-        """Frames whose rows were written since this was asked last."""
+        """Frames whose rows were written since this was asked last. One that was answered with an earlier answer is
+        no inference to learn from: its time and energy go to the frame that was inferred before it."""
         with self._lock:
             rows = list(self._unseen)
             self._unseen.clear()
-        return tuple(
-            FrameSeen(
-                self._variant_of[row.variant_id],
-                row.infer_us / 1000,
-                (row.end_ns - row.start_ns) / 1e6,
-                None if row.energy_uj is None else row.energy_uj / 1000,
-            )
-            for row in rows
-        )
+        frames: list[FrameSeen] = []
+        for row in rows:
+            window_ms = (row.end_ns - row.start_ns) / 1e6
+            energy_mj = None if row.energy_uj is None else row.energy_uj / 1000
+            if not row.reused:
+                frames.append(FrameSeen(self._variant_of[row.variant_id], row.infer_us / 1000, window_ms, energy_mj))
+            elif frames:
+                frames[-1] = _longer(frames[-1], window_ms, energy_mj)
+        return tuple(frames)
+
+
+def _longer(frame: FrameSeen, window_ms: float, energy_mj: float | None) -> FrameSeen:
+    known = frame.energy_mj is not None and energy_mj is not None
+    return replace(
+        frame,
+        window_ms=frame.window_ms + window_ms,
+        energy_mj=(frame.energy_mj or 0.0) + (energy_mj or 0.0) if known else None,
+    )
 
 
 def worth_keeping(seen: Observation) -> dict[str, Any]:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from boards.board import Activity
 from edge.bundle import InputSpec, Variant
 from edge.cameras.frame import EndOfStream, Frame
+from edge.change import ChangeDetector
 from edge.engines.contract import EngineError, EngineLost
 from edge.engines.process import InferResult
 from edge.ledger import Ledger, Served
@@ -59,7 +60,8 @@ class Task(Protocol):
 
 @dataclass(frozen=True)
 class Shown:
-    """A finished frame as sinks get it; `answer` is a mask HxW uint8 (segment) or scores (classify)."""
+    """A finished frame as sinks get it; `answer` is a mask HxW uint8 (segment) or scores (classify). Where
+    `served.reused` says so it is the answer to an earlier frame that showed the same."""
 
     frame: Frame
     answer: npt.NDArray[Any]
@@ -80,7 +82,7 @@ class Sink(Protocol):
 class _Prepared:
     frame: Frame
     slot: int
-    spec: InputSpec
+    spec: InputSpec | None  # None: it shows nothing new, and is answered with the answer before
     prepare_ns: int
 
 
@@ -88,7 +90,9 @@ class _Prepared:
 class _Inferred:
     prepared: _Prepared
     variant: str
-    result: InferResult
+    result: InferResult | None  # None where the answer before serves again
+    start_ns: int
+    end_ns: int
 
 
 @dataclass
@@ -100,6 +104,7 @@ class Counters:
     looks: int = 0  # times that the camera was asked
     turns: int = 0  # rounds of the loop that runs inference
     skipped: int = 0
+    reused: int = 0  # of the frames: they showed nothing new
     retried: int = 0
     first_frame_ns: int | None = None
     last_done_ns: int | None = None
@@ -131,13 +136,17 @@ class Pipeline:
         slowdown: Callable[[], float] = lambda: 1.0,
         on_event: Callable[[str, str, str], None] = lambda level, kind, message: None,
         scored: bool = True,
+        detector: ChangeDetector | None = None,
     ) -> None:
+        """With a `detector`, frames that it finds unchanged are answered with the answer before."""
         self._camera, self._pool, self._steward, self._task = camera, pool, steward, task
         self._variants, self._numbers, self.ledger = variants, variant_numbers, ledger
         # A preparer keeps buffers, so each of the two threads that prepare has its own.
         self._prepare_ahead, self._prepare_again = preparer(), preparer()
         self._clock, self._sinks, self._note, self._slowdown = clock, list(sinks), note, slowdown
-        self._on_event, self._scored = on_event, scored
+        self._on_event, self._scored, self._detector = on_event, scored, detector
+        self._last_variant = ""  # that the last answer is from; the inferring thread's
+        self._last_answer: npt.NDArray[Any] | None = None  # the finishing thread's
         self.counters = Counters()
         self._stop = Event()
         self._ended = Event()
@@ -219,9 +228,7 @@ class Pipeline:
                 continue
             taken += 1
             self.counters.taken = taken
-            spec = self._spec
-            assert spec is not None
-            self._prepared.put(self._prepare_frame(frame, slot, spec, self._prepare_ahead))
+            self._prepared.put(self._ready(frame, slot))
         self._ended.set()
 
     def _infer_loop(self, frames: int | None) -> None:
@@ -264,6 +271,20 @@ class Pipeline:
             self._ended.set()
             return None
 
+    def _ready(self, frame: Frame, slot: int) -> _Prepared:
+        spec = self._spec
+        assert spec is not None
+        if self._detector is None:
+            return self._prepare_frame(frame, slot, spec, self._prepare_ahead)
+        began = self._clock()
+        # Frames go through in order: once one was found changed, its answer is there before the next frame's is due.
+        unchanged = self._detector.unchanged(frame.image, frame.monotonic_ns)
+        looked_ns = self._clock() - began
+        if unchanged:
+            return _Prepared(frame, slot, None, looked_ns)
+        prepared = self._prepare_frame(frame, slot, spec, self._prepare_ahead)
+        return replace(prepared, prepare_ns=prepared.prepare_ns + looked_ns)
+
     def _prepare_frame(self, frame: Frame, slot: int, spec: InputSpec, prepare: PrepareFrame) -> _Prepared:
         began = self._clock()
         prepare(frame.image, spec, self._pool.input_view(slot, spec))
@@ -281,6 +302,9 @@ class Pipeline:
                 continue
             spec = self._variants[variant].input
             self._spec = spec
+            if prepared.spec is None:
+                self._reuse(prepared)
+                return True
             if prepared.spec != spec:
                 prepared = self._prepare_frame(prepared.frame, prepared.slot, spec, self._prepare_again)
             try:
@@ -292,9 +316,15 @@ class Pipeline:
                 continue
             self.ledger.window_started(result.start_ns)
             self._steward.latency.add(variant, (result.end_ns - result.start_ns) / NS_PER_MS)
-            self._inferred.put(_Inferred(prepared, variant, result))
+            self._last_variant = variant
+            self._inferred.put(_Inferred(prepared, variant, result, result.start_ns, result.end_ns))
             return True
         return False
+
+    def _reuse(self, prepared: _Prepared) -> None:
+        now_ns = self._clock()
+        self.ledger.window_started(now_ns)
+        self._inferred.put(_Inferred(prepared, self._last_variant, None, now_ns, now_ns))
 
     def _infer(self, variant: str, slot: int) -> InferResult:
         expected_ms = self._steward.latency.means.get(variant, 0.0)
@@ -324,8 +354,7 @@ class Pipeline:
     def _finish(self, item: _Inferred) -> None:
         began = self._clock()
         frame, variant = item.prepared.frame, self._variants[item.variant]
-        size = frame.truth.shape if frame.truth is not None else (variant.input.height, variant.input.width)
-        answer = self._task.finish(item.result.output, variant, (int(size[0]), int(size[1])))
+        answer = self._answer(item, variant, frame)
         self._free_slots.put(item.prepared.slot)
         miou = self._score(answer, frame.truth)
         done = self._clock()
@@ -334,18 +363,28 @@ class Pipeline:
             variant_id=self._numbers[item.variant],
             skipped=frame.skipped,
             captured_ns=frame.monotonic_ns,
-            start_ns=item.result.start_ns,
-            infer_end_ns=item.result.end_ns,
+            start_ns=item.start_ns,
+            infer_end_ns=item.end_ns,
             done_ns=done,
             prepare_ns=item.prepared.prepare_ns,
             finish_ns=done - began,
             miou_ppm=None if miou is None else round(miou * 1e6),
+            reused=item.result is None,
         )
         self.ledger.finished(served)
         self._count(served)
         for sink in self._sinks:
             sink.show(Shown(frame, answer, item.variant, served, miou))
         self._camera.release(frame)
+
+    def _answer(self, item: _Inferred, variant: Variant, frame: Frame) -> npt.NDArray[Any]:
+        if item.result is None:
+            assert self._last_answer is not None, "a frame was called unchanged before one was answered"
+            return self._last_answer
+        size = frame.truth.shape if frame.truth is not None else (variant.input.height, variant.input.width)
+        answer = self._task.finish(item.result.output, variant, (int(size[0]), int(size[1])))
+        self._last_answer = answer
+        return answer
 
     def _score(self, answer: npt.NDArray[Any], truth: npt.NDArray[np.uint8] | None) -> float | None:
         if truth is None or not self._scored:
@@ -361,11 +400,13 @@ class Pipeline:
         counters = self.counters
         counters.frames += 1
         counters.skipped += served.skipped
+        counters.reused += served.reused
         if counters.first_frame_ns is None:
             counters.first_frame_ns = served.done_ns
         counters.last_done_ns = served.done_ns
         counters.last_age_ms = (served.done_ns - served.captured_ns) / NS_PER_MS
-        counters.last_infer_ms = (served.infer_end_ns - served.start_ns) / NS_PER_MS
+        if not served.reused:
+            counters.last_infer_ms = (served.infer_end_ns - served.start_ns) / NS_PER_MS
         counters.recent_done_ns = [*counters.recent_done_ns[-29:], served.done_ns]
 
 

@@ -81,7 +81,8 @@ class TerminalView:
             table.add_row("goal", name, text)
         quality = None if status.miou is None else 100 * status.miou
         table.add_row("mask quality", number(quality, "{:.1f} % mIoU"), "against the stream's ground truth")
-        table.add_row("frames", f"{status.frames} ({status.skipped} skipped)", f"{status.switches} switches")
+        reused = f", {status.reused} unchanged" if status.reused else ""
+        table.add_row("frames", f"{status.frames} ({status.skipped} skipped{reused})", f"{status.switches} switches")
         lines = [Text(line, style="dim", overflow="ellipsis", no_wrap=True) for line in self._notes]
         return Panel(Group(table, Text(""), *lines), title=self._title, subtitle=f"{status.elapsed_s:.0f} s")
 

@@ -50,7 +50,7 @@ def _ints(names: str) -> tuple[tuple[str, type], ...]:
 
 _FRAME = _ints(
     "id run_id sequence start_ns end_ns variant_id skipped age_us prepare_us infer_us finish_us energy_uj"
-    " infer_energy_uj uncertainty_uj samples method miou_ppm"
+    " infer_energy_uj uncertainty_uj samples method miou_ppm reused"
 )
 _SAMPLE_SELECT = (
     "SELECT s.id, s.run_id, s.second, s.channel_id, s.mean, s.min, s.max, c.name AS channel, c.quantity, c.unit"

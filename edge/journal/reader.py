@@ -94,7 +94,7 @@ class JournalReader:
         """The same as lists of plain tuples in the order of StoredFrame's fields, up to 10,000 at a time."""
         first, last = self.frame_range(run_id)
         for segment in self._segments():
-            query = f"{select_frames(segment)} WHERE f.id > ? AND f.id <= ? ORDER BY f.id LIMIT ?"
+            query = f"{select_frames(segment, self._version())} WHERE f.id > ? AND f.id <= ? ORDER BY f.id LIMIT ?"
             yield from self.pages(query, first, last)
 
     def pages(self, query: str, first: int, last: int) -> Iterator[list[tuple[Any, ...]]]:
@@ -176,6 +176,9 @@ class JournalReader:
     def total_energy_uj(self) -> dict[Method, int]:
         """Energy of all frames ever, by method: retention and restarts do not touch it."""
         return energy_totals(dict(self.query("SELECT key, value FROM meta")))
+
+    def _version(self) -> int:
+        return int(self.query("SELECT value FROM meta WHERE key = 'schema_version'")[0][0])
 
     def _segments(self) -> list[str]:
         """The tables that hold frames, oldest first."""

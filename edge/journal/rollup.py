@@ -32,6 +32,7 @@ QUANTITIES = (
     "uncertainty_uj",
     "samples",
     "miou_ppm",
+    "reused",
 )
 WITH_PERCENTILES = frozenset({"age_us", "infer_us", "energy_uj"})
 _MOST = 1 << 40  # us: 12 days, uJ: 1.1 MJ; millions of such frames still add up below 2**63
@@ -113,6 +114,9 @@ class FrameColumns:
             raise ValueError("a frame ends before it starts, or lasts for weeks")
         known["infer_energy_uj"] &= known["energy_uj"]
         known["uncertainty_uj"] &= known["energy_uj"]
+        if ((ints["reused"] != 0) & (ints["reused"] != 1)).any():
+            raise ValueError("a frame is reused (1) or not (0)")
+        known["infer_us"] = ints["reused"] == 0
         if (known["energy_uj"] & (ints["method"] == Method.UNAVAILABLE)).any():
             raise ValueError("a frame has an energy, yet says that energy was unavailable")
         ints["method"] = np.where(known["energy_uj"], ints["method"], int(Method.UNAVAILABLE))

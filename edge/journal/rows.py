@@ -26,6 +26,8 @@ class FrameRow(NamedTuple):
     `energy_uj` is the window's energy, `infer_energy_uj` the part spent while inferring, `uncertainty_uj` the
     half-width of the stated error of `energy_uj`; None where unknown, never zero. `samples` counts the readings inside
     the window. `miou_ppm` is the frame's mean intersection over union in parts per million where truth is known.
+    `reused` is 1 for a frame that showed nothing new and was answered with what `variant_id` made of an earlier one:
+    nothing was inferred, so its `infer_us` says nothing and is in no percentile; its energy counts like any other's.
     """
 
     sequence: int
@@ -43,6 +45,7 @@ class FrameRow(NamedTuple):
     samples: int
     method: Method | int
     miou_ppm: int | None = None
+    reused: int = 0
 
 
 class StoredFrame(NamedTuple):
@@ -65,6 +68,7 @@ class StoredFrame(NamedTuple):
     samples: int
     method: int
     miou_ppm: int | None
+    reused: int
 
 
 class SampleRow(NamedTuple):

@@ -12,15 +12,18 @@ what came after the last commit.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from edge.journal.errors import JournalError
 
-VERSION = 1
+VERSION = 2
 APPLICATION_ID = 0x4A4F554C  # "JOUL"
 # A commit rewrites the last page of each table it adds to: smaller pages write a fifth less a day than 4096 bytes.
 PAGE_BYTES = 2048
 CHECKPOINT_PAGES = 2000
+_REUSED_SINCE = 2  # version 1 knew no reused frames
 SEGMENTS = tuple(f"frame_{number}" for number in range(32))
 
 _TABLES = """
@@ -66,17 +69,18 @@ CREATE TABLE {name} (
     start_offset_ns INTEGER NOT NULL, duration_ns INTEGER NOT NULL, variant_id INTEGER NOT NULL,
     skipped INTEGER NOT NULL, age_us INTEGER NOT NULL, prepare_us INTEGER NOT NULL, infer_us INTEGER NOT NULL,
     finish_us INTEGER NOT NULL, energy_uj INTEGER, infer_energy_uj INTEGER, uncertainty_uj INTEGER,
-    samples INTEGER NOT NULL, method INTEGER NOT NULL, miou_ppm INTEGER)
+    samples INTEGER NOT NULL, method INTEGER NOT NULL, miou_ppm INTEGER, reused INTEGER NOT NULL DEFAULT 0)
 """
 
 
-def select_frames(source: str) -> str:
-    """The query that shows a segment's rows as frames."""
+def select_frames(source: str, version: int = VERSION) -> str:
+    """The query that shows a segment's rows as frames, of a journal of that schema version."""
+    reused = "f.reused" if version >= _REUSED_SINCE else "0 AS reused"
     return (
         "SELECT f.id, f.run_id, f.sequence, r.start_ns + f.start_offset_ns AS start_ns,"
         " r.start_ns + f.start_offset_ns + f.duration_ns AS end_ns, f.variant_id, f.skipped, f.age_us, f.prepare_us,"
-        " f.infer_us, f.finish_us, f.energy_uj, f.infer_energy_uj, f.uncertainty_uj, f.samples, f.method, f.miou_ppm"
-        f" FROM {source} f JOIN run r ON r.id = f.run_id"
+        " f.infer_us, f.finish_us, f.energy_uj, f.infer_energy_uj, f.uncertainty_uj, f.samples, f.method, f.miou_ppm,"
+        f" {reused} FROM {source} f JOIN run r ON r.id = f.run_id"
     )
 
 
@@ -90,7 +94,7 @@ def connect(path: Path) -> sqlite3.Connection:
     try:
         tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         if tables:
-            require_journal(connection, path)
+            _update(connection, require_journal(connection, path))
         else:
             _create(connection)
         connection.execute("PRAGMA journal_mode=WAL")
@@ -105,8 +109,8 @@ def connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def require_journal(connection: sqlite3.Connection, path: Path) -> None:
-    """Raise JournalError unless the database is a journal that this version understands."""
+def require_journal(connection: sqlite3.Connection, path: Path) -> int:
+    """The schema version; raises JournalError unless the database is a journal that this version understands."""
     if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
         raise JournalError(f"{path} is a SQLite database, but not a Joulepath journal: name another file")
     row = connection.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
@@ -117,24 +121,49 @@ def require_journal(connection: sqlite3.Connection, path: Path) -> None:
             f"{path} was written by a newer Joulepath (journal schema {row[0]}, this version knows {VERSION}): "
             "update Joulepath, or name another file"
         )
+    return int(row[0])
+
+
+def _update(connection: sqlite3.Connection, version: int) -> None:
+    """Bring an older journal's tables up to this version. No row is rewritten: SQLite keeps a new column's default in
+    the table's definition."""
+    if version >= VERSION:
+        return
+    with _at_once(connection):
+        for name in SEGMENTS:
+            connection.execute(f"ALTER TABLE {name} ADD COLUMN reused INTEGER NOT NULL DEFAULT 0")
+        connection.execute("DROP VIEW frame")
+        _create_view(connection)
+        connection.execute("UPDATE meta SET value = ? WHERE key = 'schema_version'", (VERSION,))
+
+
+def _create_view(connection: sqlite3.Connection) -> None:
+    connection.execute(f"CREATE VIEW frame AS {' UNION ALL '.join(map(select_frames, SEGMENTS))}")
+
+
+@contextmanager
+def _at_once(connection: sqlite3.Connection) -> Iterator[None]:
+    """All that happens inside, or nothing."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
 
 
 def _create(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA page_size={PAGE_BYTES}")
     connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
     connection.execute("VACUUM")  # makes both settings hold even where an earlier start got as far as a header
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with _at_once(connection):
         for statement in _TABLES.split(";"):
             if statement.strip():
                 connection.execute(statement)
         for name in SEGMENTS:
             connection.execute(_SEGMENT.format(name=name))
-        connection.execute(f"CREATE VIEW frame AS {' UNION ALL '.join(map(select_frames, SEGMENTS))}")
+        _create_view(connection)
         connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
         connection.execute("INSERT INTO meta VALUES ('schema_version', ?)", (VERSION,))
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise

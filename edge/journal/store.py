@@ -38,7 +38,7 @@ _ABANDONED = (
     " energy_uj = (SELECT sum(sum) FROM rollup WHERE run_id = run.id AND quantity = 'energy_uj' AND count > 0)"
     " WHERE outcome IS NULL"
 )
-_INSERT_FRAME = f"INSERT INTO {{}} VALUES ({', '.join('?' * 17)})"
+_INSERT_FRAME = f"INSERT INTO {{}} VALUES ({', '.join('?' * 18)})"
 _BYTES_A_FRAME = 64  # generously: how many rows fill one segment's share of the bound
 _LEAST_SEGMENT_ROWS = 100
 _TOTALS: dict[Method, str] = {
@@ -180,6 +180,7 @@ class Store:
             ints["samples"].tolist(),
             ints["method"].tolist(),
             columns.nullable("miou_ppm"),
+            ints["reused"].tolist(),
             strict=True,
         )
         self._connection.executemany(_INSERT_FRAME.format(segment), rows)

@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 
 from boards.sensor import Method
 from edge.journal.reader import JournalReader
-from edge.journal.rollup import RollUps, Tally, Totals
+from edge.journal.rollup import QUANTITIES, RollUps, Tally, Totals
 from edge.journal.rows import EventRow, Level, RunRow, VariantRow
 
 PERCENTILES = {"p50": 0.50, "p90": 0.90, "p99": 0.99}
@@ -43,6 +43,7 @@ class VariantSummary:
     method: str
     frames: int
     skipped: int
+    reused: int  # of the frames: answered with an earlier answer, as they showed nothing new
     fps: float | None
     seconds: float
     energy_j: float | None
@@ -88,6 +89,7 @@ class RunSummary:
     rails_included: tuple[str, ...]
     frames: int
     skipped: int
+    reused: int
     seconds: float
     fps: float | None
     energy_j: dict[str, float]
@@ -126,6 +128,7 @@ def summarise(journal: JournalReader, run: RunRow) -> RunSummary:
         rails_included=run.rails_included,
         frames=whole["duration_ns"].count,
         skipped=whole["skipped"].sum,
+        reused=whole["reused"].sum,
         seconds=seconds,
         fps=whole["duration_ns"].count / seconds if seconds else None,
         energy_j=energy,
@@ -167,8 +170,7 @@ def spread(tally: Tally, scale: float) -> Spread | None:
 
 def _whole(rollups: RollUps) -> Totals:
     sets = list(rollups.values())
-    names = sets[0].keys() if sets else ("duration_ns", "skipped", "energy_uj", "infer_us", "age_us", "miou_ppm")
-    whole = {name: Tally() for name in names}
+    whole = {name: Tally() for name in QUANTITIES}
     for totals in sets:
         whole = {name: tally.plus(totals[name]) for name, tally in whole.items()}
     return whole
@@ -187,6 +189,7 @@ def _variant(known: VariantRow | None, number: int, method: Method, totals: Tota
         method=LABELS[method],
         frames=frames,
         skipped=totals["skipped"].sum,
+        reused=totals["reused"].sum,
         fps=frames / seconds if seconds else None,
         seconds=seconds,
         energy_j=energy_j,

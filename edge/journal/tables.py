@@ -25,7 +25,7 @@ def _parts(summary: RunSummary) -> Iterator[RenderableType]:
     yield Text(f"{summary.started_utc}{clock}  {summary.outcome}  board {summary.board}  bundle {summary.bundle}")
     yield Text(
         f"{summary.frames:,} frames in {_seconds(summary.seconds)}, {_number(summary.fps, 2)} fps, "
-        f"{summary.skipped:,} skipped"
+        f"{summary.skipped:,} skipped{_reused(summary)}"
     )
     for line in _energy(summary):
         yield Text(line)
@@ -34,6 +34,13 @@ def _parts(summary: RunSummary) -> Iterator[RenderableType]:
     if summary.switches:
         yield _switches(summary.switches)
     yield from _events(summary)
+
+
+def _reused(summary: RunSummary) -> str:
+    if not summary.reused:
+        return ""
+    share = summary.reused / summary.frames
+    return f"; {summary.reused:,} ({share:.0%}) showed nothing new and were answered with the answer before"
 
 
 def _energy(summary: RunSummary) -> Iterator[str]:

@@ -99,7 +99,8 @@ class _Frames:
         columns = list(zip(*page, strict=True))
         start_s, end_s = (self._seconds(columns[_PLACE[name]]) for name in ("start_ns", "end_ns"))
         self.age_ms.add(end_s, np.array(columns[_PLACE["age_us"]]) / 1e3)
-        self.infer_ms.add(end_s, np.array(columns[_PLACE["infer_us"]]) / 1e3)
+        inferred = np.array(columns[_PLACE["reused"]]) == 0
+        self.infer_ms.add(end_s[inferred], np.array(columns[_PLACE["infer_us"]])[inferred] / 1e3)
         energy_j, known = _nullable(columns[_PLACE["energy_uj"]])
         lasting = known & (end_s > start_s)
         self.power_w.add(end_s[lasting], energy_j[lasting] / (end_s - start_s)[lasting])

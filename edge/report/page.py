@@ -80,7 +80,8 @@ def _subtitle(summary: RunSummary) -> str:
 def _cards(summary: RunSummary) -> str:
     cards = [("duration", _duration(summary.seconds), ""), ("frames", f"{summary.frames:,}", "")]
     if summary.fps is not None:
-        cards.append(("frame rate", f"{summary.fps:.2f} fps", f"{summary.skipped:,} skipped"))
+        reused = f", {summary.reused:,} unchanged" if summary.reused else ""
+        cards.append(("frame rate", f"{summary.fps:.2f} fps", f"{summary.skipped:,} skipped{reused}"))
     if not summary.energy_j:
         cards.append(("energy", "unknown", _badge("unavailable")))
     for method, joules in summary.energy_j.items():

@@ -140,7 +140,8 @@ def recorded(path: Path, goals: Goals, accuracies: Mapping[str, float], run: int
 
 
 def _frames(journal: JournalReader, run_id: int) -> Frames:
-    rows = list(journal.frames(run_id))
+    # Frames that were answered with an earlier answer gave the engine nothing to do, whoever had been in charge.
+    rows = [row for row in journal.frames(run_id) if not row.reused]
     if len(rows) < 2 * _LEAST_FRAMES:
         raise JoulepathError(f"run {run_id} has {len(rows)} frames: too few to replay")
     known = journal.variants()

@@ -95,6 +95,26 @@ def test_the_camera_delivers_what_was_taken_and_what_was_skipped() -> None:
     assert observer(live=False).camera_fps() is None
 
 
+def test_a_reused_frames_time_and_energy_go_to_the_one_that_was_inferred() -> None:
+    one = observer()
+    one.row(row(0, start_ms=0, energy_uj=5)._replace(reused=1, infer_us=0))  # its inference was handed out before
+    one.row(row(1, start_ms=100, energy_uj=300_000))
+    one.row(row(2, start_ms=200, energy_uj=200_000)._replace(reused=1, infer_us=0))
+    one.row(row(3, start_ms=300, energy_uj=300_000))
+    one.row(row(4, start_ms=400)._replace(reused=1, infer_us=0))
+    assert [(f.infer_ms, f.window_ms, f.energy_mj) for f in one.look()["frames"]] == [
+        (40.0, 200.0, 500.0),
+        (40.0, 200.0, None),
+    ]
+
+
+def test_frames_that_show_nothing_new_give_the_engine_nothing_to_do() -> None:
+    one = observer()
+    for number in range(11):
+        one.row(row(number, start_ms=100 * number)._replace(reused=int(number % 5 != 0)))
+    assert one.camera_fps() == pytest.approx(2.0)  # of 10 a second every fifth
+
+
 def test_the_rate_falls_while_no_frame_comes() -> None:
     assert observer(done_ns=(0, S // 10), now_ns=S // 10).fps() == pytest.approx(10.0)
     assert observer(done_ns=(0, S // 10), now_ns=6 * S).fps() == pytest.approx(0.2)

@@ -9,11 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import psutil
 import pytest
 
 from edge.bundle import load_bundle
 from edge.cameras.supervise import SupervisedCamera
+from edge.change import ChangeDetector
 from edge.controller import Decision, Observation
 from edge.journal import FrameRow
 from edge.ledger import Ledger
@@ -65,7 +68,14 @@ class Seen:
 class Bench:
     """A whole pipeline over the tiny bundle."""
 
-    def __init__(self, root: Path, source: str, wanted: list[str], labels: list[str] | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        source: str,
+        wanted: list[str],
+        labels: list[str] | None = None,
+        detector: ChangeDetector | None = None,
+    ) -> None:
         self.rows: list[FrameRow] = []
         self.switches: list[Switch] = []
         self.events: list[tuple[str, str, str]] = []
@@ -83,6 +93,7 @@ class Bench:
             self.camera, self.pool, self.steward, open_task(bundle.manifest),
             {v.id: v for v in bundle.manifest.variants}, {name: i for i, name in enumerate(VARIANTS)},
             Ledger(None, self.rows.append), Preparers, clock=time.monotonic_ns, sinks=[self.seen], on_event=self.event,
+            detector=detector,
         )  # fmt: skip
 
     def event(self, *event: str) -> None:
@@ -97,8 +108,10 @@ class Bench:
 def bench(tmp_path: Path) -> Iterator[Any]:
     made: list[Bench] = []
 
-    def make(source: str, wanted: list[str], labels: list[str] | None = None) -> Bench:
-        made.append(Bench(tmp_path, source, wanted, labels))
+    def make(
+        source: str, wanted: list[str], labels: list[str] | None = None, detector: ChangeDetector | None = None
+    ) -> Bench:
+        made.append(Bench(tmp_path, source, wanted, labels, detector))
         return made[-1]
 
     yield make
@@ -209,3 +222,70 @@ def test_a_sink_that_fails_ends_the_run_with_its_error(bench: Any) -> None:
     one.pipeline.add_sink(Broken())
     with pytest.raises(OSError, match="disk full"):
         one.pipeline.run(frames=20)
+
+
+class Every(ChangeDetector):
+    """Finds each `period`th frame changed, whatever it shows."""
+
+    def __init__(self, period: int) -> None:
+        super().__init__()
+        self.period, self.count = period, -1
+
+    def unchanged(self, image: Any, at_ns: int) -> bool:
+        self.count += 1
+        return self.count % self.period != 0
+
+
+def test_an_unchanged_frame_is_answered_with_the_answer_before_and_says_so(bench: Any) -> None:
+    one: Bench = bench("synthetic:32x48@0", ["full", "full", "half"] * 40, STREET, Every(4))
+    answers: list[Any] = []
+
+    class Keeper(Seen):
+        def show(self, shown: Shown) -> None:
+            answers.append(shown.answer)
+
+    for name in VARIANTS:
+        one.pool.wait(name)
+    one.pipeline.add_sink(Keeper())
+    counters = one.pipeline.run(frames=42)
+    one.pipeline.ledger.close(time.monotonic_ns())
+    assert one.seen.sequences == list(range(42))
+    assert [row.reused for row in one.rows] == [int(i % 4 != 0) for i in range(42)]
+    assert (counters.frames, counters.reused) == (42, 31)
+    for i, row in enumerate(one.rows):
+        begun = i - i % 4
+        assert answers[i] is answers[begun]
+        assert one.seen.variants[i] == one.seen.variants[begun]
+        assert (row.infer_us == 0) == bool(row.reused)
+        assert row.miou_ppm is not None  # scored against its own truth, not against that of the frame before
+    for earlier, later in zip(one.rows, one.rows[1:], strict=False):
+        assert earlier.end_ns == later.start_ns
+
+
+def test_a_killed_engine_is_no_reason_to_answer_with_nothing(bench: Any) -> None:
+    one: Bench = bench("synthetic:32x48@0", ["full"], None, Every(3))
+    one.pool.wait("full")
+    one.pool.wait("alone")
+    victim = _workers()[0]
+
+    class Killer(Seen):
+        def show(self, shown: Shown) -> None:
+            if shown.served.sequence == 9:
+                os.kill(victim, signal.SIGKILL)
+
+    one.pipeline.add_sink(Killer())
+    one.pipeline.run(frames=30)
+    assert one.seen.sequences == list(range(30))
+
+
+def test_pictures_that_repeat_are_inferred_once(bench: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    shades = [40] * 5 + [200] * 4 + [40] * 3
+    for number, shade in enumerate(shades):
+        cv2.imwrite(str(folder / f"{number:03}.png"), np.full((32, 48, 3), shade, np.uint8))
+    one: Bench = bench(str(folder), ["full"], None, ChangeDetector(longest_s=1e6))
+    counters = one.pipeline.run()
+    one.pipeline.ledger.close(time.monotonic_ns())
+    assert [row.reused for row in one.rows] == [0, 1, 1, 1, 1, 0, 1, 1, 1, 0, 1, 1]
+    assert counters.reused == 9
