@@ -75,6 +75,7 @@ class Decision:
     expected: Mapping[str, float] = field(default_factory=dict)
     goals: tuple[GoalStatus, ...] = ()
     notes: tuple[str, ...] = ()
+    max_fps: float | None = None  # frames beyond this rate are dropped before inference; None: none are
 
 
 class Controller(Protocol):

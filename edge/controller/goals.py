@@ -11,7 +11,8 @@ class Goals:
 
     `last_until_s` is a time of day (seconds after local midnight): its next occurrence after the clock was first seen
     to be synchronised. `battery_hours` counts from the start of the run. With both, the earlier end holds; with neither
-    the charge below `battery_saving_from` is spent ever more sparingly.
+    the charge below `battery_saving_from` is spent ever more sparingly. ``rate`` among the priorities says when fewer
+    frames a second are preferred to a less accurate variant; not named it stands before ``accuracy``.
     """
 
     battery_hours: float | None = None
@@ -20,6 +21,7 @@ class Goals:
     max_power_w: float | None = None
     deadline_ms: float | None = None
     min_fps: float | None = None
+    allow_lower_fps: bool = False  # fewer frames than the source gives, down to `min_fps`
     min_accuracy: float | None = None
     emergency_temperature_c: float | None = 85.0
     battery_saving_from: float = 0.5  # ratio

@@ -3,9 +3,11 @@ sensors in a tree of ours over /sys/class."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import sys
+import threading
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -104,6 +106,15 @@ class Lab:
         self.container = container
         self.journal_file = state / "journal.db"
         self.container.run("mount", "--bind", _SENSORS, "/sys/class")
+        self._celsius = 45.0
+        self._over = threading.Event()
+        self._weather = threading.Thread(target=self._breathe, daemon=True)
+        self._weather.start()
+
+    def close(self) -> None:
+        """The world stands still again."""
+        self._over.set()
+        self._weather.join()
 
     # -- the world ----------------------------------------------------------------------------------------------
 
@@ -116,7 +127,18 @@ class Lab:
         if battery_percent is not None:
             self._write("power_supply/BAT0/capacity", f"{battery_percent}\n")
         if celsius is not None:
-            self._write("thermal/thermal_zone0/temp", f"{round(1000 * celsius)}\n")
+            self._celsius = celsius
+            self._write_temperature(0.0)
+
+    def _breathe(self) -> None:
+        """A temperature that scatters as real ones do: one that stands for ever is rightly taken for a dead sensor."""
+        for scatter_c in itertools.cycle((0.1, -0.1, 0.2, 0.0, -0.2)):
+            if self._over.wait(0.5):
+                return
+            self._write_temperature(scatter_c)
+
+    def _write_temperature(self, scatter_c: float) -> None:
+        self._write("thermal/thermal_zone0/temp", f"{round(1000 * (self._celsius + scatter_c))}\n")
 
     def _write(self, name: str, text: str) -> None:
         with self.container.path(f"/sys/class/{name}").open("r+") as file:

@@ -34,7 +34,11 @@ def booted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     state = folder / "state"
     state.mkdir()
     with Container(folder, files(), binds(), {state: STATE}) as container:
-        yield Lab(container, state)
+        lab = Lab(container, state)
+        try:
+            yield lab
+        finally:
+            lab.close()
     assert os.stat("/dev/null").st_mode == null
     assert mounts_below(folder) == []
     assert not os.path.exists(f"/proc/{container.pid1}")

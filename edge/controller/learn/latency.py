@@ -107,13 +107,26 @@ class LatencyModel:
         return math.sqrt(self._own(variant)[1])
 
     def _own(self, variant: str) -> tuple[float, float]:
-        return self.own.get(variant, (0.0, _UNKNOWN_OWN_VAR if variant in self.guessed else _OWN_PRIOR_VAR))
+        if variant in self.own:
+            return self.own[variant]
+        if variant not in self.guessed:
+            return 0.0, _OWN_PRIOR_VAR
+        return shared([own for name, (own, _) in self.own.items() if name in self.guessed]), _UNKNOWN_OWN_VAR
 
     def _streak(self, innovation: float, spread: float) -> int:
         if abs(innovation) <= _OUTLIER * spread:
             return 0
         sign = 1 if innovation > 0 else -1
         return self.streak + sign if self.streak * sign >= 0 else sign
+
+
+def shared(owns: list[float]) -> float:
+    """What guesses that were tried had wrong on the mean: the best that is known of those that were not tried yet.
+
+    Without it the one that ran alone would take for its own what the guesses have in common, and look cheaper, or
+    dearer, than all that never ran.
+    """
+    return sum(owns) / len(owns) if owns else 0.0
 
 
 def bases(

@@ -12,12 +12,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from edge.controller.learn.latency import shared
+
 _IDLE_WALK_VAR = 2e-5  # W**2 a second: fans, radios and regulators come and go
 _COMMON_WALK_VAR = 1e-5  # a second
 _OWN_WALK_VAR = 1e-7
 _OWN_PRIOR_VAR = 0.035**2  # a profile is right to 5 % or so at the worst
 _UNKNOWN_OWN_VAR = 0.15**2  # dynamic power that was guessed from multiply-accumulates
-_COMMON_PRIOR_VAR = 0.5**2  # where the dynamic power itself is a guess
+_COMMON_PRIOR_VAR = 1.5**2  # where the dynamic power itself is a guess: far wider than what differs between variants
 _PROFILE_VAR = 0.12**2  # of what a profile says of all variants at once: another day, another supply
 _IDLE_PRIOR_SHARE = 0.3  # one standard deviation of the idle power's prior
 _IDLE_READING_VAR = 0.1**2  # W**2
@@ -43,7 +45,7 @@ class PowerModel:
 
     @classmethod
     def prior(cls, base_w: Mapping[str, float], idle_w: float, guessed: frozenset[str] = frozenset()) -> PowerModel:
-        """Before anything was seen: the profile's figures, or guesses, to some 30 % and 50 %."""
+        """Before anything was seen: the profile's figures to some 12 %; guesses to a factor of four."""
         idle_var = (_IDLE_PRIOR_SHARE * idle_w) ** 2
         stated = [watts for name, watts in base_w.items() if name not in guessed]
         if not stated:
@@ -105,7 +107,11 @@ class PowerModel:
         )
 
     def _own(self, variant: str) -> tuple[float, float]:
-        return self.own.get(variant, (0.0, _UNKNOWN_OWN_VAR if variant in self.guessed else _OWN_PRIOR_VAR))
+        if variant in self.own:
+            return self.own[variant]
+        if variant not in self.guessed:
+            return 0.0, _OWN_PRIOR_VAR
+        return shared([own for name, (own, _) in self.own.items() if name in self.guessed]), _UNKNOWN_OWN_VAR
 
     def _noise(self, rest: float) -> float:
         if self.windows < 5:

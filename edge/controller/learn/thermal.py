@@ -31,6 +31,7 @@ _LAG_WEIGHT = 0.1
 _STRAYED = 4.0  # standard deviations of the mean of the last ten innovations or so
 _STRAYED_VAR: Floats = np.diag(np.array([0.0, 3.0, 0.5, 0.0]) ** 2)  # then doubted anew: ambient and resistance
 _USUAL_STEP_C = 1.0  # a sensor that has not moved yet may speak in whole degrees
+_COARSEST_STEP_C = 2.0  # a first change that is larger is a change, not the sensor's step
 # Standard deviations a square-root second: case (what the model leaves out), ambient, and both resistances.
 _WALK_VAR: Floats = np.array([0.02, 0.01, 0.01, 0.002]) ** 2
 _PRIOR: Floats = np.array([0.0, 25.0, 6.0, 1.0])
@@ -107,7 +108,7 @@ class ThermalModel:
         change_c = 0.0 if self.last_c is None else abs(temperature_c - self.last_c)
         if change_c < 1e-6:
             return replace(self, last_c=temperature_c, same=min(600, self.same + 1))
-        step_c = change_c if self.step_c is None else min(self.step_c, change_c)
+        step_c = min(_COARSEST_STEP_C if self.step_c is None else self.step_c, change_c)
         return replace(self, last_c=temperature_c, same=0, step_c=step_c)
 
     def _corrected(self, temperature_c: float) -> ThermalModel:

@@ -6,11 +6,13 @@
 4. What the battery's end and the temperature limit leave becomes a mean power to spend (`plan.budget`).
 5. Of all ways to spend it the most accurate is a variant, or two neighbours on the accuracy-power hull that share
    time (`edge.controller.hull`, `plan.share`).
-6. Rules that need no model have the last word: over-temperature, undervoltage, an empty battery (`plan.emergency`).
+6. Where fewer frames a second are allowed, the rate is chosen before (`plan.rate`).
+7. Rules that need no model have the last word: over-temperature, undervoltage, an empty battery (`plan.emergency`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from edge.controller.contract import Decision, Observation
@@ -20,6 +22,7 @@ from edge.controller.plan.budget import Budget, battery_budget, heat_budget, nex
 from edge.controller.plan.emergency import emergency, hold_back
 from edge.controller.plan.learn import first_beliefs, updated
 from edge.controller.plan.options import Choice, choice
+from edge.controller.plan.rate import Pace, Rate, ladder, paced, source_fps, turned, wanted_rate
 from edge.controller.plan.share import turn
 from edge.controller.plan.state import Learnt, PlanState, busy_share
 from edge.controller.plan.words import goal_statuses, reason_for, refusals
@@ -43,23 +46,31 @@ class PlanningController:
         """The next state and decision. Raises ValueError when no candidate is usable."""
         seen, refused = believable(seen)
         state, learnt, elapsed_s = self._learn(state, seen)
-        options = choice(state, learnt, seen, self.goals)
-        budgets = [*self._budgets(state, learnt, seen), saving_budget(options.all, seen, self.goals)]
+        rates = ladder(source_fps(seen, learnt), self.goals)
+        at = self._offers(state, learnt, seen)
+        budgets = [
+            *self._budgets(state, learnt, seen),
+            saving_budget((*at(rates[0]).all, *at(rates[-1]).all), seen, self.goals),
+        ]
         binding = min((b for b in budgets if b.power_w is not None), key=_watts, default=None)
-        mix = mix_for(options.fit, float("inf") if binding is None else _watts(binding))
-        state = hold_back(state, seen)
+        permitted_w = float("inf") if binding is None else _watts(binding)
+        state = self._turn_rate(hold_back(state, seen), seen, rates, at, permitted_w)
+        pace = Pace(state.max_fps, source_fps(seen, learnt))
+        options, seen = at(state.max_fps), paced(seen, state.max_fps)
+        mix = mix_for(options.fit, permitted_w)
         ruled = emergency(state, options, seen, self.goals)
         state, option, waits = self._pick(state, seen, options, mix, ruled, elapsed_s)
         notes = refusals(state, refused, learnt)
         state = replace(state, late=options.late, refused=frozenset(refused) | _frozen(learnt))
         decision = Decision(
             option.id,
-            reason_for(option, mix, binding, options, ruled[1] if ruled else "", waits, budgets[0]),
-            _numbers(seen, learnt, option, binding, mix),
+            reason_for(option, mix, binding, options, ruled[1] if ruled else "", waits, budgets[0], pace),
+            _numbers(seen, learnt, option, binding, mix) | _rate_numbers(pace),
             emergency=ruled is not None and ruled[2],
             expected=self._expected(learnt, seen, option),
-            goals=goal_statuses(state, learnt, seen, self.goals, option, options, mix),
+            goals=goal_statuses(state, learnt, seen, self.goals, option, options, mix, at(rates[-1]), pace),
             notes=notes,
+            max_fps=state.max_fps,
         )
         return state, decision
 
@@ -68,12 +79,38 @@ class PlanningController:
         known = first_beliefs(seen.candidates, self.goals) if state.learnt is None else state.learnt
         # A clock that stands or runs back lets no time pass.
         elapsed_s = 0.0 if first else max(0.0, (seen.monotonic_ns - state.last_ns) * _NS)
-        learnt = updated(known, seen, elapsed_s)
+        learnt = updated(known, paced(seen, state.max_fps), elapsed_s)
         start_ns = seen.monotonic_ns if first else state.start_ns
         last_ns = seen.monotonic_ns if first else max(state.last_ns, seen.monotonic_ns)
         until_utc_s = next_instant(seen, self.goals) if state.until_utc_s is None else state.until_utc_s
         state = replace(state, learnt=learnt, start_ns=start_ns, last_ns=last_ns, until_utc_s=until_utc_s)
         return state, learnt, elapsed_s
+
+    def _offers(self, state: PlanState, learnt: Learnt, seen: Observation) -> Callable[[Rate], Choice]:
+        """What the variants come to at a rate, each rate reckoned once."""
+        reckoned: dict[Rate, Choice] = {}
+
+        def at(rate: Rate) -> Choice:
+            if rate not in reckoned:
+                reckoned[rate] = choice(state, learnt, paced(seen, rate), self.goals)
+            return reckoned[rate]
+
+        return at
+
+    def _turn_rate(
+        self,
+        state: PlanState,
+        seen: Observation,
+        rates: tuple[Rate, ...],
+        at: Callable[[Rate], Choice],
+        permitted_w: float,
+    ) -> PlanState:
+        """The rate that is in force from now on; while a rule is in force it is the lowest, in an emergency at once."""
+        ruled = emergency(state, at(state.max_fps), seen, self.goals)
+        if ruled is not None:
+            return turned(state, rates[-1], seen, self.goals.dwell_s, at_once=ruled[2])
+        wanted = wanted_rate(rates, at, permitted_w, self.goals, state.max_fps)
+        return turned(state, wanted, seen, self.goals.dwell_s, at_once=False)
 
     def _budgets(self, state: PlanState, learnt: Learnt, seen: Observation) -> list[Budget]:
         horizon_s = max(_LEAST_HEAT_HORIZON_S, _HEAT_HORIZON_DWELLS * self.goals.dwell_s)
@@ -123,6 +160,12 @@ def _watts(budget: Budget) -> float:
 
 def _frozen(learnt: Learnt) -> frozenset[str]:
     return frozenset({"frozen"}) if learnt.standstill.frozen else frozenset()
+
+
+def _rate_numbers(pace: Pace) -> dict[str, float | str]:
+    if pace.max_fps is None:
+        return {}
+    return {"max_fps": round(pace.max_fps, 3), "source_fps": round(pace.source_fps, 3)}
 
 
 def _numbers(

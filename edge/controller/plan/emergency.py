@@ -14,6 +14,7 @@ _NS = 1e-9
 _HOLD_S = 30.0  # the supply must have been steady for so long before a step up is tried
 _OVER_C = 0.5  # sensors scatter: so much over the limit is over it
 _STEP_S = 2.0  # between two steps down
+_ALIKE = 0.01  # of the power: no reason to leave one that runs
 
 
 def hold_back(state: PlanState, seen: Observation) -> PlanState:
@@ -30,7 +31,7 @@ def hold_back(state: PlanState, seen: Observation) -> PlanState:
 
 def emergency(state: PlanState, options: Choice, seen: Observation, goals: Goals) -> tuple[Option, str, bool] | None:
     """What must run whatever was planned: the option, why, and whether it is an emergency; None in peace."""
-    cheapest = min(options.all, key=lambda o: (o.power_w, o.latency_ms))
+    cheapest = _cheapest(options, state.variant)
     hot, charge = goals.emergency_temperature_c, seen.battery
     if hot is not None and seen.temperature_c is not None and seen.temperature_c >= hot:
         return cheapest, f"emergency: {seen.temperature_c:.1f} °C is over {hot:g} °C", True
@@ -52,3 +53,13 @@ def emergency(state: PlanState, options: Choice, seen: Observation, goals: Goals
             return held, "the supply's voltage sags under the load", True
         return present, "the supply's voltage sagged a moment ago", False
     return None
+
+
+def _cheapest(options: Choice, present_id: str | None) -> Option:
+    """The option that draws least; the present one while it draws hardly more, for figures move with each frame."""
+    least = min(options.all, key=lambda o: (o.power_w, o.latency_ms))
+    near = [o for o in options.all if o.power_w <= (1 + _ALIKE) * least.power_w]
+    # Among those that cannot be told apart by what they draw, the one with the least work is the safe guess.
+    quickest = min(near, key=lambda o: o.latency_ms)
+    present = next((o for o in near if o.id == present_id), None)
+    return present if present is not None and present.latency_ms <= 1.5 * quickest.latency_ms else quickest

@@ -18,6 +18,7 @@ _BUSY_GUESS_W = 2.8  # over idle, of the dearest variant
 _FROZEN_S = 60.0
 _FROZEN_C = 4.0
 _FROZEN_STEPS = 2.0  # of the sensor itself
+_FROZEN_SPREADS = 1.0  # of the model's own doubt: what is hardly known cannot convict a sensor
 _LONGEST_STEP_S = 60.0
 _OVERHEAD_WEIGHT = 0.1
 _SETTLED_WINDOWS = 20
@@ -104,8 +105,9 @@ def _heat(learnt: Learnt, seen: Observation, drawn_w: float | None, step_s: floa
 
 
 def _gone_c(free: ThermalModel, value: float) -> float:
-    """How far the temperature must be from `value` by now."""
-    return abs(free.expected_c(free.power_w, 0.0)[0] - value)
+    """How far the temperature must at least be from `value` by now."""
+    expected_c, spread_c = free.expected_c(free.power_w, 0.0)
+    return abs(expected_c - value) - _FROZEN_SPREADS * spread_c
 
 
 def _overhead_ms(learnt: Learnt, seen: Observation) -> float:

@@ -61,4 +61,6 @@ class PlanState:
     held_since_ns: int = 0
     refused: frozenset[str] = frozenset()
     until_utc_s: float | None = None  # the instant that `last_until` names, once the clock was known
+    max_fps: float | None = None  # the rate in force; None: all that the source gives
+    rate_ns: int | None = None  # since when
     late: tuple[str, ...] = ()  # variants barred by the deadline at the last decision, for hysteresis

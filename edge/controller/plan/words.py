@@ -7,18 +7,46 @@ from edge.controller.goals import Goals
 from edge.controller.hull import Mix, Option
 from edge.controller.plan.budget import Budget, battery_status
 from edge.controller.plan.options import Choice
+from edge.controller.plan.rate import Pace
 from edge.controller.plan.state import Learnt, PlanState
 
 
 def reason_for(
-    option: Option, mix: Mix, binding: Budget | None, options: Choice, ruled: str, waits: bool, heat: Budget
+    option: Option,
+    mix: Mix,
+    binding: Budget | None,
+    options: Choice,
+    ruled: str,
+    waits: bool,
+    heat: Budget,
+    pace: Pace,
 ) -> str:
-    """Why `option` runs, in one sentence."""
+    """Why `option` runs, and at which rate, in one sentence."""
+    reason = _why(option, mix, binding, options, ruled, waits, heat, slower=pace.max_fps is not None)
+    if pace.max_fps is None:
+        return reason
+    return f"{reason}; at most {pace.max_fps:.1f} of {pace.source_fps:.1f} frames a second"
+
+
+def _why(
+    option: Option,
+    mix: Mix,
+    binding: Budget | None,
+    options: Choice,
+    ruled: str,
+    waits: bool,
+    heat: Budget,
+    slower: bool,
+) -> str:
     if waits:
         return "stays for the dwell time"
     if ruled:
         return ruled
     best = max(options.all, key=lambda o: o.accuracy)
+    if slower and binding is not None and binding.text:
+        return f"{binding.text}, so {option.id}{_sharing(mix)} ({option.power_w:.2f} W)"
+    if slower and option.id == best.id:
+        return "the most accurate variant: with every frame it would draw too much"
     if option.id == best.id:
         return "the most accurate variant: every goal is met with it"
     if "temperature" in options.gave_up:
@@ -58,15 +86,18 @@ def goal_statuses(
     option: Option,
     options: Choice,
     mix: Mix,
+    least: Choice,
+    pace: Pace,
 ) -> tuple[GoalStatus, ...]:
-    """One line for each goal that was stated."""
+    """One line for each goal that was stated; `least` is what the variants come to at the lowest rate allowed."""
     power_w = mix.low.power_w + (mix.high.power_w - mix.low.power_w) * mix.share
-    least_w = min(o.power_w for o in options.all)
+    least_w = min(o.power_w for o in least.all)
     statuses = [
         battery_status(state, learnt, seen, goals, power_w, least_w),
         _heat(learnt, seen, goals, power_w),
         _power(seen, goals, option, options),
         _deadline(goals, option, options),
+        _rate(goals, pace),
         _accuracy(goals, option, options),
     ]
     return tuple(status for status in statuses if status is not None)
@@ -103,6 +134,14 @@ def _deadline(goals: Goals, option: Option, options: Choice) -> GoalStatus | Non
     if "deadline" in options.gave_up:
         return GoalStatus("deadline", "not feasible", text)
     return GoalStatus("deadline", "at risk" if option.id in options.late else "met", text)
+
+
+def _rate(goals: Goals, pace: Pace) -> GoalStatus | None:
+    if not goals.allow_lower_fps or goals.min_fps is None:
+        return None
+    fps = pace.source_fps if pace.max_fps is None else min(pace.max_fps, pace.source_fps)
+    text = f"{fps:.1f} of {pace.source_fps:.1f} frames a second, {goals.min_fps:g} at least"
+    return GoalStatus("rate", "met" if fps >= 0.98 * goals.min_fps else "not feasible", text)
 
 
 def _accuracy(goals: Goals, option: Option, options: Choice) -> GoalStatus | None:

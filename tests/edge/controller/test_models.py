@@ -284,3 +284,31 @@ def test_the_thermal_model_stays_finite(readings: list[float | None]) -> None:
         assert math.isfinite(expected_c)
         assert 0 <= spread_c < 1e4
         assert float(model.weights().sum()) == pytest.approx(1.0)
+
+
+def test_where_nobody_measured_anything_what_runs_teaches_of_what_never_ran() -> None:
+    macs = {"full": 1_200_000_000, "small": 600_000_000}
+    base_ms, guessed = bases({"full": None, "small": None}, macs)
+    latency = latencies(LatencyModel.prior(base_ms, guessed), "full", 25.0, 300, random.Random(2))
+    full_ms, small_ms = latency.expected_ms("full"), latency.expected_ms("small")
+    assert full_ms == pytest.approx(25.0, rel=0.03)
+    # Half the work: half the time, as far as anybody can know; not what a stranger's guess of the board's pace says.
+    assert small_ms == pytest.approx(12.5, rel=0.03)
+    # A rail that never moves teaches nothing of either; the one with less work must still be the cheaper one.
+    power = PowerModel.prior({"full": 2.8, "small": 2.3}, 3.0, guessed)
+    rng = random.Random(3)
+    for _ in range(400):
+        infer_s = 0.025 * rng.lognormvariate(0.2, 0.3)
+        power = power.seen("full", 8.0 * 0.05, 0.05, min(0.05, infer_s))
+    full_w, small_w = power.power_w("full", 0.5), power.power_w("small", 0.25)
+    assert full_w is not None
+    assert small_w is not None
+    assert full_w == pytest.approx(8.0, rel=0.03)
+    assert small_w < full_w
+
+
+def test_a_thermometer_that_jumped_once_is_no_coarse_one() -> None:
+    model = ThermalModel()
+    for second in range(120):
+        model = model.seen(45.0 if second < 60 else 80.0, 8.0, 1.0)
+    assert model.step_c == 2.0

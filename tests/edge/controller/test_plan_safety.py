@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import pickle
+import random
 from dataclasses import replace
 from typing import Any
 
@@ -269,3 +270,19 @@ def test_the_state_does_not_grow_over_a_million_decisions() -> None:
     tracemalloc.stop()
     assert late <= early + 200
     assert after <= before + 20_000
+
+
+def test_too_hot_it_stays_on_one_of_two_that_draw_alike() -> None:
+    """Estimates move with every frame: none of that is a reason to switch to and fro while it cools."""
+    controller = PlanningController(Goals(dwell_s=0.1, max_temperature_c=75.0))
+    state, ran = controller.initial(), []
+    rng = random.Random(4)
+    for second in range(200):
+        running = ran[-1] if ran else "full"
+        hot_c = 45.0 + rng.gauss(0, 0.2) if second < 60 else 80.0 + rng.gauss(0, 0.2)
+        seen = observation(
+            second, running, temperature_c=hot_c, power_w=8.0, frames=frames(running, 20.0 * rng.lognormvariate(0, 0.2))
+        )
+        state, decision = controller.decide(state, seen)
+        ran.append(decision.variant)
+    assert len(set(ran[62:])) == 1
