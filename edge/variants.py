@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent import futures
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 
 from edge.bundle.load import Bundle
@@ -20,6 +21,7 @@ from edge.bundle.manifest import InputSpec, Variant
 from edge.engines.contract import Array, EngineError, EngineLost
 from edge.engines.process import EngineProcess, InferResult, Loaded, input_bytes
 from edge.engines.shared import SharedSlots
+from edge.engines.weightcache import cache_folder
 from edge.prepare import Frame, Preparers
 
 NS_PER_S = 1_000_000_000
@@ -53,16 +55,20 @@ class Pool:
         library: str = "auto",
         max_resident_files: int = 4,
         slots: int = 3,
+        share_weights: bool = True,
+        cache: Path | None = None,
         on_event: OnEvent = lambda level, kind, message: None,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         """`slots` frames may be under way at once: a slot holds a frame's prepared input, and its output in the end.
 
-        `threads` 0 is every core that this process may use.
+        `threads` 0 is every core that this process may use. With `share_weights` the paths of a file share packed
+        weights where the engine can; they are kept in `cache`, by default in this user's or service's cache folder.
         """
         self.bundle = bundle
         self.threads = threads or len(os.sched_getaffinity(0))
         self._library, self._max_files = library, max(1, max_resident_files)
+        self._share_weights, self._cache = share_weights, cache or cache_folder(os.environ)
         self._on_event, self._clock = on_event, clock
         self._variants: dict[str, Variant] = {v.id: v for v in bundle.manifest.variants}
         self._inputs = SharedSlots.create("inputs", slots, max(map(input_bytes, self._variants.values())))
@@ -223,6 +229,9 @@ class Pool:
             library=self._library,
             golden=self.bundle.golden,
             tied=True,
+            # A file whose process died gets the plain engine: one thing fewer that may have been the reason.
+            share_weights=self._share_weights and file not in self._troubles,
+            cache=self._cache,
         )
         self._files[file] = process
         self._starts[file] = self._background.submit(process.start)
@@ -252,12 +261,15 @@ class Pool:
         if loaded is not None:
             self._since_ns[file] = self._clock()
             self._problems.update(loaded.problems)
+            shared = ", weights shared" if loaded.shares_weights else ""
             self._on_event(
                 "info",
                 "loaded",
                 f"{file}: {len(process.variants) - len(loaded.problems)} of {len(process.variants)} variants ready "
-                f"after {loaded.load_ms / 1e3:.2f} s ({loaded.library} {loaded.version})",
+                f"after {loaded.load_ms / 1e3:.2f} s ({loaded.library} {loaded.version}{shared})",
             )
+            for words in loaded.notes:
+                self._on_event("warning", "weight_cache", words)
         return loaded
 
     def _refuse(self, file: str, reason: str) -> None:

@@ -7,6 +7,7 @@ published schema (schema.fbs, version 3) and in that of its metadata (metadata_s
 from __future__ import annotations
 
 import math
+import mmap
 import struct
 import zipfile
 from dataclasses import dataclass
@@ -62,15 +63,35 @@ def read_model_file(path: Path) -> ModelFile:
         raise ModelRefused(f"{path}: damaged or incomplete ({error}); copy the file again") from error
 
 
+def is_quantized(path: Path) -> bool:
+    """Whether any tensor of any graph is stored in integers with a scale. Raises ModelRefused for no such file.
+
+    The file is mapped, not read: only its descriptions are touched, not its weights.
+    """
+    try:
+        with path.open("rb") as opened, mmap.mmap(opened.fileno(), 0, prot=mmap.PROT_READ) as content:
+            graphs = _Table.root(content).tables(2)
+            return any(_has_scale(tensor) for graph in graphs for tensor in graph.tables(0))
+    except OSError as error:
+        raise ModelRefused(f"{path}: cannot be read ({error.strerror})") from error
+    except (struct.error, IndexError, ValueError, OverflowError) as error:
+        raise ModelRefused(f"{path}: damaged or incomplete ({error}); copy the file again") from error
+
+
+def _has_scale(tensor: _Table) -> bool:
+    quantization = tensor.table(4)
+    return quantization is not None and len(quantization.floats(2)) > 0
+
+
 @dataclass(frozen=True)
 class _Table:
     """One table of a flatbuffer; `field` numbers count from 0."""
 
-    content: bytes
+    content: bytes | mmap.mmap
     at: int
 
     @staticmethod
-    def root(content: bytes) -> _Table:
+    def root(content: bytes | mmap.mmap) -> _Table:
         return _Table(content, _u32(content, 0))
 
     def _place(self, field: int) -> int | None:
@@ -122,7 +143,7 @@ class _Table:
         return self.bytes(field).decode()
 
 
-def _u32(content: bytes, place: int) -> int:
+def _u32(content: bytes | mmap.mmap, place: int) -> int:
     return int(struct.unpack_from("<I", content, place)[0])
 
 

@@ -50,7 +50,7 @@ def open_litert(library: str = "auto") -> LiteRtEngine:
                 broken.append(f"{name} is installed but {error.name} is not")
             continue
         except Exception as error:  # a wheel for another libc or numpy fails in many ways
-            broken.append(f"{name} is installed but cannot be imported ({_first_line(error)})")
+            broken.append(f"{name} is installed but cannot be imported ({first_line(error)})")
             continue
         return LiteRtEngine(name, _version(name), interpreter)
     if broken:
@@ -100,7 +100,7 @@ class LiteRtEngine:
                 f"{file.name}: needs {', '.join(lacking)}, which {self.name} {self.version} does not have; "
                 "convert the model without it, or use another engine library"
             )
-        said = _first_line(error)
+        said = first_line(error)
         return ModelRefused(f"{file.name}: {self.name} {self.version} cannot load it ({said}); is it damaged?")
 
 
@@ -114,7 +114,8 @@ def _lacking_operations(text: str) -> list[str]:
     return list(dict.fromkeys(custom + builtin + flex))
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What a library's error says first."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 
 
@@ -147,8 +148,8 @@ class LiteRtSession:
 
     def run(self, signature: str | None, given: Array, result: Array, index: int = 0) -> RunTimes:
         graph = self._graphs[signature]
-        self._check(signature, "input", graph.input_specs, 0, given)
-        self._check(signature, "output", graph.output_specs, index, result)
+        check_tensor(self._file, signature, "input", graph.input_specs, 0, given)
+        check_tensor(self._file, signature, "output", graph.output_specs, index, result)
         inner, subgraph = self._inner, graph.subgraph
         start_ns = monotonic_ns()
         # Views of tensors are taken anew each time and dropped at once: an invoke may move the memory.
@@ -157,7 +158,7 @@ class LiteRtSession:
         try:
             inner.Invoke(subgraph)
         except Exception as error:
-            raise EngineError(f"{self._file.name}: inference failed: {_first_line(error)}") from error
+            raise EngineError(f"{self._file.name}: inference failed: {first_line(error)}") from error
         invoked_ns = monotonic_ns()
         np.copyto(result, inner.tensor(inner, graph.outputs[index], subgraph))
         return RunTimes(start_ns, copied_in_ns, invoked_ns, monotonic_ns())
@@ -204,16 +205,20 @@ class LiteRtSession:
             int(zero_point) if quantized else None,
         )
 
-    def _check(self, signature: str | None, role: str, specs: tuple[TensorSpec, ...], index: int, array: Array) -> None:
-        if index >= len(specs):
-            raise ModelRefused(f"{self._file.name}: has {len(specs)} {role}s, number {index} was asked for (from 0)")
-        spec = specs[index]
-        if array.shape != spec.shape or array.dtype.name != spec.dtype:
-            where = f"{self._file.name}" + (f" [{signature}]" if signature else "")
-            raise ModelRefused(
-                f"{where}: {role} is {_words(spec.shape, spec.dtype)}, "
-                f"not {_words(array.shape, array.dtype.name)}; check the bundle's manifest"
-            )
+
+def check_tensor(
+    file: Path, signature: str | None, role: str, specs: tuple[TensorSpec, ...], index: int, array: Array
+) -> None:
+    """Raise ModelRefused when `array` is not what tensor number `index` of `specs` takes or gives."""
+    if index >= len(specs):
+        raise ModelRefused(f"{file.name}: has {len(specs)} {role}s, number {index} was asked for (from 0)")
+    spec = specs[index]
+    if array.shape != spec.shape or array.dtype.name != spec.dtype:
+        where = f"{file.name}" + (f" [{signature}]" if signature else "")
+        raise ModelRefused(
+            f"{where}: {role} is {_words(spec.shape, spec.dtype)}, "
+            f"not {_words(array.shape, array.dtype.name)}; check the bundle's manifest"
+        )
 
 
 def _words(shape: tuple[int, ...], dtype: str) -> str:

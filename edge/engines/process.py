@@ -25,6 +25,9 @@ from edge.engines.messages import DONE, INFER, MAX_PACKET, READY, REFUSED, TICKE
 from edge.engines.shared import SharedSlots
 from edge.prepare import prepare
 
+# How lines begin that the libraries print on every load.
+_ROUTINE = ("INFO:", "WARNING:", "W0000", "└")
+
 
 @dataclass(frozen=True)
 class InferResult:
@@ -48,7 +51,8 @@ class InferResult:
 class Loaded:
     """What a worker reports once: its library, how long loading took, which variants may not serve and why.
 
-    `warm_ms` is one warm inference of each variant: a first idea, no measurement.
+    `warm_ms` is one warm inference of each variant: a first idea, no measurement. `shares_weights` says whether the
+    variants share one set of packed weights; `notes` are words about their cache that somebody may want to act on.
     """
 
     library: str
@@ -56,6 +60,8 @@ class Loaded:
     load_ms: float
     problems: dict[str, str]
     warm_ms: dict[str, float]
+    shares_weights: bool = False
+    notes: tuple[str, ...] = ()
 
 
 def input_shape(variant: Variant) -> tuple[int, int, int, int]:
@@ -86,8 +92,13 @@ class EngineProcess:
         library: str = "auto",
         golden: Golden | None = None,
         tied: bool = False,
+        share_weights: bool = True,
+        cache: Path | None = None,
     ) -> None:
         """`variants` all live in `file`; `inputs` are the slots that frames are prepared into.
+
+        With `share_weights` the variants share one set of packed weights where the library can, kept in the folder
+        `cache` for the next start; without a folder they share them while the process lives.
 
         A worker ends when its parent's end of the link closes, once it is done with what it does. With `tied` the
         kernel also kills it, whatever it does then, when the *thread* that called `start` ends.
@@ -99,6 +110,7 @@ class EngineProcess:
         self._library = library
         self._golden = golden
         self._tied = tied
+        self._share_weights, self._cache = share_weights, cache
         self._number = {v.id: i for i, v in enumerate(self.variants)}
         self._outputs: SharedSlots | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -132,10 +144,16 @@ class EngineProcess:
             "library": self._library,
             "threads": self._threads,
             "parent": os.getpid() if self._tied else None,
+            "share_weights": self._sharing(),
             "variants": [_plan(v, pair) for v, pair in zip(self.variants, pairs, strict=True)],
             **{k: {"fd": m.fd, "count": m.count, "slot_bytes": m.slot_bytes} for k, m in shared.items()},
         }
         self._link.send(json.dumps(plan).encode())
+
+    def _sharing(self) -> dict[str, str | None] | None:
+        if not self._share_weights:
+            return None
+        return {"model_sha256": self.variants[0].sha256, "folder": None if self._cache is None else str(self._cache)}
 
     @property
     def pid(self) -> int | None:
@@ -165,7 +183,8 @@ class EngineProcess:
                 self.close()
                 raise getattr(contract, refused["error"], EngineError)(refused["message"])
             assert packet[:1] == READY, packet[:1]
-            self._loaded = Loaded(**json.loads(packet[1:]))
+            said = json.loads(packet[1:])
+            self._loaded = Loaded(**{**said, "notes": tuple(said["notes"])})
         return self._loaded
 
     def wait_readable(self, timeout_s: float) -> None:
@@ -360,5 +379,5 @@ def _environment() -> dict[str, str]:
 def _last_words(fd: int) -> str:
     """The last line that the worker printed, without the library's routine notes."""
     text = os.pread(fd, 1 << 16, max(0, os.fstat(fd).st_size - (1 << 16))).decode(errors="replace")
-    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith(("INFO:", "W0000"))]
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith(_ROUTINE)]
     return lines[-1][:300] if lines else ""

@@ -20,9 +20,10 @@ from typing import Any
 
 import numpy as np
 
+from edge.engines.compiled import CompiledSession, load_sharing
 from edge.engines.contract import Array, EngineError, Session
 from edge.engines.golden import golden_difference
-from edge.engines.litert import open_litert
+from edge.engines.litert import LiteRtEngine, open_litert
 from edge.engines.messages import DONE, FAILED, INFER, MAX_PACKET, READY, REFUSED, TICKET, TIMES
 from edge.engines.shared import SharedSlots
 
@@ -33,14 +34,15 @@ class Worker:
     """One loaded file and the slots of its parent."""
 
     def __init__(self, plan: dict[str, Any]) -> None:
-        """`plan`: file, library, threads, variants, and the descriptors and sizes of the shared memories."""
+        """`plan`: file, library, threads, how weights are shared, variants, descriptors and sizes of memories."""
         began_ns = monotonic_ns()
         self._inputs = SharedSlots.attach(**plan["inputs"], populate=True)
         self._outputs = SharedSlots.attach(**plan["outputs"], populate=True)
         self._variants: list[dict[str, Any]] = plan["variants"]
         engine = open_litert(plan["library"])
         signatures = list(dict.fromkeys(v["signature"] for v in self._variants))
-        self._session: Session = engine.load(Path(plan["file"]), signatures, plan["threads"])
+        self._notes: list[str] = []
+        self._session: Session = self._load(engine, plan, signatures)
         golden = SharedSlots.attach(**plan["golden"])
         self._warm_ms: dict[str, float] = {}
         self.ready: dict[str, Any] = {
@@ -49,8 +51,25 @@ class Worker:
             "problems": {v["id"]: problem for v in self._variants if (problem := self._prove(v, golden))},
             "load_ms": (monotonic_ns() - began_ns) / 1e6,
             "warm_ms": self._warm_ms,
+            "shares_weights": isinstance(self._session, CompiledSession),
+            "notes": self._notes,
         }
         golden.close()
+
+    def _load(self, engine: LiteRtEngine, plan: dict[str, Any], signatures: list[str | None]) -> Session:
+        file, threads, share = Path(plan["file"]), plan["threads"], plan["share_weights"]
+        if share is None:
+            return engine.load(file, signatures, threads)
+        folder = None if share["folder"] is None else Path(share["folder"])
+        return load_sharing(
+            engine,
+            file,
+            signatures,
+            threads,
+            model_sha256=share["model_sha256"],
+            folder=folder,
+            say=lambda words: self._notes.append(f"{file.name}: {words}"),
+        )
 
     def _prove(self, variant: dict[str, Any], golden: SharedSlots) -> str | None:
         """Run the variant and compare with its golden output; the problem in words.
