@@ -34,7 +34,7 @@ def build(ops: Ops[T], network: Network, size: tuple[int, int]) -> None:
     features = []
     for number, stage in enumerate(network.stages, start=1):
         _refuse_small(ops.shape(x), stage, number, size)
-        x = _stage(ops, x, stage)
+        x = run_stage(ops, x, stage)
         features.append(x)
     ops.output(OUTPUT, _decode(ops, features, network.decoder))
 
@@ -61,11 +61,20 @@ def _refuse_small(shape: tuple[int, ...], stage: Stage, number: int, size: tuple
         )
 
 
-def _stage(ops: Ops[T], x: T, stage: Stage) -> T:
-    x = _norm(ops, ops.conv(x, stage.patch), stage.patch_norm)
-    if stage.centre:
-        x = ops.centre(x)
-    return _norm(ops, _blocks(ops, x, stage), stage.norm)
+def run_stage(ops: Ops[T], x: T, stage: Stage) -> T:
+    """A whole stage: what the one before gives, to what this one gives."""
+    return leave(ops, _blocks(ops, enter(ops, ops.conv(x, stage.patch), stage), stage), stage)
+
+
+def enter(ops: Ops[T], embedded: T, stage: Stage) -> T:
+    """The start of a stage's residual stream, from the result of its patch embedding's convolution."""
+    x = _norm(ops, embedded, stage.patch_norm)
+    return ops.centre(x) if stage.centre else x
+
+
+def leave(ops: Ops[T], x: T, stage: Stage) -> T:
+    """What a stage gives to the next one and to the decoder, from the end of its residual stream."""
+    return _norm(ops, x, stage.norm)
 
 
 def _blocks(ops: Ops[T], x: T, stage: Stage) -> T:
@@ -98,9 +107,20 @@ def attend(ops: Ops[T], x: T, layer: Attention) -> T:
     """What attention adds to the stream `x`."""
     x = _norm(ops, x, layer.norm)
     around = surroundings(ops, x, layer)
-    query, key, value = ops.linear(x, layer.query), ops.linear(around, layer.key), ops.linear(around, layer.value)
-    mixed = ops.attention(query, key, value, layer.heads, layer.scale)
+    mixed = mix(ops, x, around, ops.linear(around, layer.value), layer)
     return mixed if layer.out is None else ops.linear(mixed, layer.out)
+
+
+def mix(ops: Ops[T], x: T, around: T, value: T, layer: Attention) -> T:
+    """The means of `value` that the positions of the normalised stream `x` make by attention to `around`."""
+    return ops.attention(ops.linear(x, layer.query), ops.linear(around, layer.key), value, layer.heads, layer.scale)
+
+
+def mixed_values(ops: Ops[T], x: T, layer: Attention) -> T:
+    """What the last linear map of attention reads: `out`, or with one head `value`, which commutes with the mixing."""
+    x = _norm(ops, x, layer.norm)
+    around = surroundings(ops, x, layer)
+    return mix(ops, x, around, around if layer.out is None else ops.linear(around, layer.value), layer)
 
 
 def surroundings(ops: Ops[T], x: T, layer: Attention) -> T:
@@ -126,7 +146,7 @@ def _decode(ops: Ops[T], features: list[T], decoder: Decoder | FoldedDecoder) ->
         return ops.linear(ops.relu(fused(ops, features, decoder)), decoder.classifier)
     _, height, width, _ = ops.shape(features[0])
     parts = [ops.linear(x, layer) for x, layer in zip(features, decoder.projections, strict=True)]
-    stacked = ops.concat([_resized(ops, x, height, width) for x in parts][::-1])
+    stacked = ops.concat([resized(ops, x, height, width) for x in parts][::-1])
     return ops.linear(
         ops.relu(_batch_norm(ops, ops.linear(stacked, decoder.fuse), decoder.batch_norm)), decoder.classifier
     )
@@ -134,18 +154,23 @@ def _decode(ops: Ops[T], features: list[T], decoder: Decoder | FoldedDecoder) ->
 
 def fused(ops: Ops[T], features: list[T], decoder: FoldedDecoder) -> T:
     """The decoder's channels before the ReLU, from the features of all stages."""
-    if decoder.stride > 1:
-        features = [ops.average_pool(features[0], decoder.stride), *features[1:]]
+    features = on_first_grid(ops, features, decoder)
     parts = [ops.linear(x, layer) for x, layer in zip(features, decoder.maps, strict=True)]
     _, height, width, _ = ops.shape(features[0])
     total = parts[-1]
     for x in parts[-2::-1]:
         grid = ops.shape(x)[1:3] if decoder.chain else (height, width)
-        total = ops.add(_resized(ops, total, *grid), _resized(ops, x, *grid))
+        total = ops.add(resized(ops, total, *grid), resized(ops, x, *grid))
     return total
 
 
-def _resized(ops: Ops[T], x: T, height: int, width: int) -> T:
+def on_first_grid(ops: Ops[T], features: list[T], decoder: FoldedDecoder) -> list[T]:
+    """The features with those of the first stage on the grid that the decoder works on."""
+    return features if decoder.stride == 1 else [ops.average_pool(features[0], decoder.stride), *features[1:]]
+
+
+def resized(ops: Ops[T], x: T, height: int, width: int) -> T:
+    """`x` on a grid of this size, itself when it has that already."""
     return x if ops.shape(x)[1:3] == (height, width) else ops.resize(x, height, width)
 
 

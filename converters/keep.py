@@ -1,0 +1,111 @@
+"""Results that took long, kept in a folder under the hash of what they depend on.
+
+A file appears whole or not at all; one that cannot be read is made again, with a word.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from converters.errors import ConvertError
+
+Arrays = list[npt.NDArray[Any]]
+Tree = TypeVar("Tree")
+
+
+class Kept:
+    """A folder of arrays by key; without a folder they are kept in memory alone."""
+
+    def __init__(self, folder: Path | None, say: Callable[[str], None] = lambda _: None) -> None:
+        self._folder, self._say = folder, say
+        self._memory: dict[str, Arrays] = {}
+        if folder is not None:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise ConvertError(f"{folder}: cannot keep results ({error.strerror}); name another folder") from error
+
+    def get(self, key: str) -> Arrays | None:
+        """What is kept under `key`, or None."""
+        if key not in self._memory and self._folder is not None:
+            found = self._read(self._folder / f"{key}.npz")
+            if found is not None:
+                self._memory[key] = found
+        return self._memory.get(key)
+
+    def put(self, key: str, arrays: Sequence[npt.NDArray[Any]]) -> None:
+        """Keep `arrays`. Raises ConvertError when the folder cannot be written."""
+        self._memory[key] = list(arrays)
+        if self._folder is None:
+            return
+        try:
+            with tempfile.NamedTemporaryFile(dir=self._folder, prefix=f".{key}.", delete=False) as draft:
+                np.savez(draft, *arrays)
+            os.replace(draft.name, self._folder / f"{key}.npz")
+        except OSError as error:
+            Path(draft.name).unlink(missing_ok=True)
+            raise ConvertError(f"{self._folder}: cannot keep results ({error.strerror}); free some space") from error
+
+    def _read(self, file: Path) -> Arrays | None:
+        if not file.exists():
+            return None
+        try:
+            with np.load(file, allow_pickle=False) as stored:
+                return [stored[f"arr_{number}"] for number in range(len(stored.files))]
+        except Exception as error:  # a torn or foreign file raises a whole zoo; all mean: make it again
+            self._say(f"{file.name}: cannot be read ({type(error).__name__}), made again")
+            return None
+
+
+def arrays_of(tree: object) -> Arrays:
+    """The arrays of a tree of dataclasses and tuples, in the order of their fields."""
+    if isinstance(tree, np.ndarray):
+        return [tree]
+    return [array for child in _children(tree) for array in arrays_of(child)]
+
+
+def with_arrays(tree: Tree, arrays: Sequence[npt.NDArray[Any]]) -> Tree:
+    """`tree` with its arrays replaced, in the same order; raises ValueError when they do not fit."""
+    left = list(arrays)
+    found: Tree = _filled(tree, left)
+    if left:
+        raise ValueError(f"{len(left)} arrays too many")
+    return found
+
+
+def digest(*parts: object) -> str:
+    """A hash of numbers, texts, arrays and trees of them."""
+    found = hashlib.sha256()
+    for part in parts:
+        arrays = arrays_of(part)
+        found.update(repr(part if not arrays else [(a.shape, str(a.dtype)) for a in arrays]).encode())
+        for array in arrays:
+            found.update(np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()[:24]
+
+
+def _children(tree: object) -> list[object]:
+    if is_dataclass(tree) and not isinstance(tree, type):
+        return [getattr(tree, field.name) for field in fields(tree)]
+    return list(tree) if isinstance(tree, (tuple, list)) else []
+
+
+def _filled(tree: Any, left: Arrays) -> Any:
+    if isinstance(tree, np.ndarray):
+        if not left or left[0].shape != tree.shape:
+            raise ValueError(f"an array of shape {tree.shape} was expected")
+        return left.pop(0).astype(tree.dtype, copy=False)
+    if is_dataclass(tree) and not isinstance(tree, type):
+        return replace(tree, **{f.name: _filled(getattr(tree, f.name), left) for f in fields(tree)})
+    if isinstance(tree, tuple):
+        return tuple(_filled(child, left) for child in tree)
+    return tree
