@@ -124,7 +124,7 @@ class SearchSpace:
         pool = tuple(self.pool[rung("pool", stage)] for stage in stages)
         merge = tuple(self.merge[rung("merge", stage)] for stage in stages)
         size = self.sizes[rungs.get("size", 0)]
-        cuts = any(rung for name, rung in rungs.items() if name != "size")
+        cuts = any(rungs.values())
         return ExecutionPath(
             name="path",
             blocks=blocks,

@@ -1,0 +1,177 @@
+"""`joulepath search`: the paths worth having, found without training."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edge.errors import UsageError
+
+if TYPE_CHECKING:
+    from converters.search.job import Found
+
+EXIT_INTERRUPTED = 130
+_NEEDS = {"tensorflow": "convert", "safetensors": "convert", "optuna": "search", "plotly": "report"}
+
+_HELP = """Find execution paths of SegFormer weights for budgets of time, without training.
+
+Cuts are chosen one after the other by accuracy lost for time saved (latency-driven slimming), then an optimiser looks
+around what that found. Writes `paths.json` (for joulepath convert --paths), `frontier.json` and `report.html` to --out.
+Ctrl-C keeps what was evaluated; the same command goes on. Needs the extras [convert,search,report].
+
+Examples:
+
+  joulepath search segformer --weights streets/ --size 288x384 --calibration camvid:camvid/train
+  --search-set camvid:camvid/train --dataset camvid:camvid/val --out found
+
+  joulepath search segformer --weights streets/ --size 288x384 --calibration images:drives --search-set images:drives
+  --table pi5.json --latency-ms 400,200,100 --trials 200 --workers 4 --out found
+
+  joulepath convert segformer --weights streets/ --size 288x384 --paths found/paths.json --out streets.bundle
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the one command line."""
+    group = typer.Typer(no_args_is_help=True)
+    group.callback()(_search)
+    group.command("segformer", help=_HELP)(search_segformer_command)
+    app.add_typer(group, name="search")
+
+
+def _search() -> None:
+    """Find the execution paths worth having, without training."""
+
+
+def search_segformer_command(
+    weights: Annotated[str, typer.Option(help="a Hugging Face folder, or a hub id OWNER/NAME")],
+    size: Annotated[str, typer.Option(help="input HEIGHTxWIDTH in pixels, such as 288x384")],
+    calibration: Annotated[str, typer.Option(help="KIND:DIR whose images say what matters and repair cuts; no labels")],
+    search_set: Annotated[
+        str, typer.Option(help="KIND:DIR to compare paths on; images:DIR compares with the full network's masks")
+    ],
+    out: Annotated[Path, typer.Option(help="folder for the results, and for what is needed to go on")],
+    dataset: Annotated[
+        str | None, typer.Option(help="labelled KIND:DIR that the result is reported on, apart from the search set")
+    ] = None,
+    table: Annotated[
+        Path | None, typer.Option(help="latency table of the target board (joulepath study latency); else timed here")
+    ] = None,
+    latency_ms: Annotated[str | None, typer.Option(help="budgets in milliseconds, such as 40,30,20")] = None,
+    speedup: Annotated[
+        str | None, typer.Option(help="budgets as speed-ups over the folded full path, such as 1.5,2,3,5")
+    ] = None,
+    trials: Annotated[int, typer.Option(min=0, help="new paths for the optimiser to try after slimming")] = 64,
+    sampler: Annotated[str, typer.Option(help="the optimiser: nsga2 or tpe")] = "nsga2",
+    seed: Annotated[int, typer.Option(help="of the optimiser; the same seed finds the same paths")] = 0,
+    workers: Annotated[int, typer.Option(min=1, help="processes that evaluate paths")] = 1,
+    ray: Annotated[str | None, typer.Option(help="evaluate on the Ray cluster at ADDRESS (extra [ray])")] = None,
+    knobs: Annotated[str | None, typer.Option(help="what may be cut, joined by commas; everything by default")] = None,
+    choice: Annotated[str, typer.Option(help="which channels stay: importance, or first")] = "importance",
+    compensation: Annotated[str, typer.Option(help="repair after cuts: ridge, or none")] = "ridge",
+    calibration_images: Annotated[int, typer.Option(min=1, help="how many of --calibration, evenly spread")] = 32,
+    search_images: Annotated[int, typer.Option(min=1, help="how many of --search-set, none used for calibration")] = 64,
+    limit: Annotated[int | None, typer.Option(min=1, help="report on so many images of --dataset")] = None,
+) -> None:
+    from converters.cli import parse_size
+
+    _need_extras(trials)
+    from converters.search.budgets import parse_numbers
+    from converters.search.job import LEDGER, SearchJob, search
+    from converters.search.space import KNOBS
+
+    for option, value, known in (
+        ("--sampler", sampler, ("nsga2", "tpe")),
+        ("--choice", choice, ("importance", "first")),
+        ("--compensation", compensation, ("ridge", "none")),
+    ):
+        if value not in known:
+            raise UsageError(f"{option} {value!r}: choose {' or '.join(known)}")
+    job = SearchJob(
+        weights=weights,
+        size=parse_size(size),
+        calibration=calibration,
+        search_set=search_set,
+        out=out,
+        dataset=dataset,
+        table=table,
+        latencies_ms=parse_numbers("--latency-ms", latency_ms, 0.0),
+        speedups=parse_numbers("--speedup", speedup, 1.0),
+        trials=trials,
+        seed=seed,
+        sampler="tpe" if sampler == "tpe" else "nsga2",
+        workers=workers,
+        ray=ray,
+        calibration_images=calibration_images,
+        search_images=search_images,
+        limit=limit,
+        knobs=KNOBS if knobs is None else tuple(part.strip() for part in knobs.split(",")),
+        choice="first" if choice == "first" else "importance",
+        compensation="none" if compensation == "none" else "ridge",
+    )
+    try:
+        found = search(job, _timed_say())
+    except KeyboardInterrupt:
+        print(
+            f"joulepath: interrupted; what was evaluated is kept in {out / LEDGER}: the same command goes on",
+            file=sys.stderr,
+        )
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    show(found)
+
+
+def show(found: Found) -> None:
+    """Print the table of the paths that stand, and the budgets that could not be met."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from converters.search.identity import describe
+
+    finals = found.finals
+    where = f"{finals.dataset}, {finals.images} images" if finals.dataset else f"{found.job.search_set} (search set)"
+    table = Table(title=f"Paths that stand: mIoU in percent on {where}")
+    for heading in ("path", "mIoU", "to full", "ms", "speed-up", "G MACs", "MB", "what is cut"):
+        table.add_column(heading, justify="left" if heading in ("path", "what is cut") else "right")
+    full = finals.kept[0]
+    for each in finals.kept:
+        table.add_row(
+            each.path.name,
+            f"{100 * each.accuracy:.1f}",
+            f"{100 * (each.accuracy - full.accuracy):+.1f}",
+            f"{each.latency_ms:.1f}",
+            f"{full.latency_ms / each.latency_ms:.2f}x",
+            f"{each.search.macs / 1e9:.2f}",
+            f"{each.search.bytes / 1e6:.2f}",
+            describe(each.path, full.path),
+        )
+    console = Console()
+    console.print(table)
+    for refused in finals.refused:
+        console.print(f"refused {refused.path.name}: {refused.reason}", highlight=False)
+    for met in found.met:
+        if met.reason:
+            console.print(met.reason, highlight=False)
+
+
+def _need_extras(trials: int) -> None:
+    from importlib.util import find_spec
+
+    missing = [name for name in _NEEDS if find_spec(name) is None and not (name == "optuna" and trials == 0)]
+    if missing:
+        extras = ",".join(sorted({_NEEDS[name] for name in missing}))
+        raise UsageError(f"searching needs {', '.join(missing)}; install with: pip install 'joulepath[{extras}]'")
+
+
+def _timed_say() -> Callable[[str], None]:
+    """Progress on stderr, each line with the seconds since the start."""
+    start = time.monotonic()
+
+    def say(text: str) -> None:
+        print(f"{time.monotonic() - start:7.1f} s  {text}", file=sys.stderr, flush=True)
+
+    return say
