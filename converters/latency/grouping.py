@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from converters.latency.keys import Grain, Node, Unit
 
+# Operations that the engine computes inside the one that they follow.
 FUSED = ("relu",)
+# Outside of residual branches these begin a unit: what lies before them is the same for many paths.
+BEGIN = ("linear",)
 
 
 def grouped(nodes: Sequence[Node], grain: Grain) -> tuple[Unit, ...]:
@@ -20,22 +23,23 @@ def grouped(nodes: Sequence[Node], grain: Grain) -> tuple[Unit, ...]:
 
     real = [node for node in nodes if node.operation != "input"]
     readers = _readers(nodes)
-    # Every node's unit is named by the unit's last node so far; a later node may take whole units in.
-    members: dict[Node, list[Node]] = {}
-    closed: set[Node] = set()  # ends of residual branches: nothing joins them
     branches = _residual_branches(real, readers) if grain == "block" else {}
+    # Each unit stands under its last node so far; a later node may take whole units in.
+    members: dict[Node, list[Node]] = {}
+    closed: set[Node] = set()
     for node in real:
-        if node in branches and not closed.intersection(branches[node]):
-            for inner in branches[node][:-1]:
+        branch = branches.get(node, [])
+        if branch and not closed.intersection(branch):
+            for inner in branch[:-1]:
                 members.pop(inner, None)
-            members[node] = branches[node]
+            members[node] = branch
             closed.add(node)
             continue
         own: list[Node] = []
-        for source in dict.fromkeys(node.sources):
-            joins = grain == "block" or node.operation in FUSED
-            if joins and source in members and source not in closed and readers[source] == [node]:
-                own += members.pop(source)
+        if node.operation in FUSED or (grain == "block" and node.operation not in BEGIN):
+            for source in dict.fromkeys(node.sources):
+                if source in members and source not in closed and readers[source] == [node]:
+                    own += members.pop(source)
         members[node] = [*sorted(own, key=lambda one: one.number), node]
     return tuple(Unit(tuple(group)) for group in sorted(members.values(), key=lambda group: group[-1].number))
 
@@ -48,17 +52,24 @@ def _readers(nodes: Sequence[Node]) -> dict[Node, list[Node]]:
     return readers
 
 
-def _residual_branches(nodes: Sequence[Node], readers: dict[Node, list[Node]]) -> dict[Node, list[Node]]:
-    """For every ``add(x, f(x))``: the nodes of f and the addition, where f reads only x and nothing else reads f."""
+def _residual_branches(nodes: Sequence[Node], readers: Mapping[Node, list[Node]]) -> dict[Node, list[Node]]:
+    """Residual branches by their last node: f of every ``add(x, f(x))`` where f reads only x and nothing else reads f.
+
+    The addition belongs to the branch, unless others read f's result too: then the branch ends with that.
+    """
     found: dict[Node, list[Node]] = {}
     for node in nodes:
         if node.operation != "add":
             continue
-        for stream, branch in (node.sources, node.sources[::-1]) if len(node.sources) == 2 else ():
-            inside = _between(stream, branch)
-            if inside is not None and all(r in inside or r is node for one in inside for r in readers[one]):
-                found[node] = [*sorted(inside, key=lambda one: one.number), node]
-                break
+        for stream, end in (node.sources, node.sources[::-1]) if len(node.sources) == 2 else ():
+            inside = _between(stream, end)
+            if inside is None or not all(r in inside for one in inside if one is not end for r in readers[one]):
+                continue
+            branch = sorted(inside, key=lambda one: one.number)
+            if readers[end] == [node]:
+                branch.append(node)
+            found.setdefault(branch[-1], branch)
+            break
     return found
 
 

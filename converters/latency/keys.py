@@ -24,6 +24,15 @@ from converters.ops.count import CountOps
 
 T = TypeVar("T")
 Grain = Literal["block", "layer"]
+# What a unit of several operations is called: the first of these whose operations all occur in it.
+_KINDS = {
+    "attention": ("attention",),
+    "feed-forward": ("depthwise", "gelu"),
+    "embedding": ("conv",),
+    "decoder": ("linear", "resize"),
+    "spreading": ("resize",),
+    "norm": ("rms_norm",),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,17 +78,10 @@ class Unit:
     def kind(self) -> str:
         """What people call it: attention, feed-forward, embedding, decoder, or its operations."""
         operations = [node.operation for node in self.nodes]
-        if len(self.nodes) == 1:
-            return operations[0]
-        if "attention" in operations:
-            return "attention"
-        if operations[-1] == "add" and "depthwise" in operations:
-            return "feed-forward"
-        if "resize" in operations:
-            return "decoder"
-        if "conv" in operations:
-            return "embedding"
-        return "norm" if "rms_norm" in operations else "+".join(operations)
+        for kind, telling in _KINDS.items():
+            if len(operations) > 1 and all(operation in operations for operation in telling):
+                return kind
+        return "+".join(operations)
 
     @property
     def key(self) -> str:

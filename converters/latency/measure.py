@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from converters.families import segformer
-from converters.latency.graphs import empty_graph, unit_graph
-from converters.latency.keys import KeyOps, total
-from converters.litert import to_litert
+from converters.latency.graphs import empty_graph, small_graph, unit_graph
+from converters.latency.keys import KeyOps, Unit, total
 from converters.ops import Ops
 from edge.study import Kit, LatencyTable, WholeGraph, time_kit
 from edge.study.timing import ROUNDS
@@ -22,26 +21,31 @@ def build_kit(
     networks: Networks,
     *,
     wholes: Networks | None = None,
+    held_out: Networks | None = None,
     compared: Mapping[str, bytes] | None = None,
     table: LatencyTable | None = None,
     progress: Progress = lambda what, done, total: None,
 ) -> Kit:
-    """The units of `networks` and `wholes`, and `wholes` themselves to fit the sum to; without what `table` holds."""
-    whole_ones, units = dict(wholes or {}), {}
+    """All units of these networks; `wholes` also as they are, to fit the sum to, and `held_out` to check it with.
+
+    What `table` holds already is left out. Raises ConvertError.
+    """
+    whole_ones = {**(held_out or {}), **(wholes or {})}
+    units: dict[str, Unit] = {}
     for network, size in [*networks.values(), *whole_ones.values()]:
         units.update({unit.key: unit for unit in KeyOps.of(_builder(network, size)).units()})
     lacking = [unit for key, unit in units.items() if table is None or key not in table.entries]
-    graphs = {}
+    graphs: dict[str, bytes] = {}
     for number, unit in enumerate(lacking, start=1):
         graphs[unit.key] = unit_graph(unit)
         progress("building units", number, len(lacking))
-    packed = {}
-    for number, (name, (network, size)) in enumerate(whole_ones.items(), start=1):
-        if table is None or name not in table.wholes:
-            build = _builder(network, size)
-            content = to_litert({"network": build}, {segformer.INPUT: (1, *size, 3)}).content
-            packed[name] = WholeGraph(content, total(KeyOps.of(build).units()))
-        progress("building networks", number, len(whole_ones))
+    packed: dict[str, WholeGraph] = {}
+    new = {name: one for name, one in whole_ones.items() if table is None or name not in table.wholes}
+    for number, (name, (network, size)) in enumerate(new.items(), start=1):
+        build = _builder(network, size)
+        content = small_graph(build, {segformer.INPUT: (1, *size, 3)})
+        packed[name] = WholeGraph(content, total(KeyOps.of(build).units()), fitted=name in (wholes or {}))
+        progress("building networks", number, len(new))
     return Kit(empty_graph(), graphs, packed, dict(compared or {}))
 
 

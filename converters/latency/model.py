@@ -12,7 +12,7 @@ from converters.families import segformer
 from converters.latency.keys import KeyOps, Unit, total
 from converters.ops import Ops
 from edge.study.errors import StudyError
-from edge.study.table import LatencyTable
+from edge.study.table import LatencyTable, Whole
 
 
 @dataclass(frozen=True)
@@ -35,17 +35,37 @@ class Correction:
         return cls(factor, tuple(float(error) for error in factor / ratios - 1))
 
 
+@dataclass(frozen=True)
+class Check:
+    """A whole network's latency in ms, predicted and measured."""
+
+    name: str
+    predicted_ms: float
+    measured_ms: float
+
+    @property
+    def error(self) -> float:
+        """Signed, as a share of the measured."""
+        return self.predicted_ms / self.measured_ms - 1
+
+
 class LatencyModel:
-    """Latencies of networks by a table; it is fitted to the whole networks that the table holds."""
+    """Latencies of networks by a table; its correction is fitted to the whole networks that the table holds for it."""
 
     def __init__(self, table: LatencyTable) -> None:
         self.table = table
-        known = {
-            name: whole for name, whole in table.wholes.items() if all(key in table.entries for key in whole.units)
-        }
+        known = [whole for whole in table.wholes.values() if whole.fitted and self._holds(whole)]
         self.correction = Correction.fitted(
-            [self._sum_ms(whole.units) for whole in known.values()],
-            [whole.timing.median_ms for whole in known.values()],
+            [self._sum_ms(whole.units) for whole in known],
+            [whole.timing.median_ms for whole in known],
+        )
+
+    def checks(self) -> tuple[Check, ...]:
+        """Predictions of the networks that the table holds and that nothing was fitted to."""
+        return tuple(
+            Check(name, self.correction.factor * self._sum_ms(whole.units), whole.timing.median_ms)
+            for name, whole in self.table.wholes.items()
+            if not whole.fitted and self._holds(whole)
         )
 
     def predict_ms(self, network: segformer.Network, size: tuple[int, int]) -> float:
@@ -74,6 +94,9 @@ class LatencyModel:
     def _lacking(self, units: Sequence[Unit]) -> tuple[Unit, ...]:
         lacking = {unit.key: unit for unit in units}
         return tuple(unit for key, unit in lacking.items() if key not in self.table.entries)
+
+    def _holds(self, whole: Whole) -> bool:
+        return all(key in self.table.entries for key in whole.units)
 
     def _sum_ms(self, units: Mapping[str, int]) -> float:
         entries, overhead_ms = self.table.entries, self.table.overhead_ms

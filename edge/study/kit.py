@@ -22,16 +22,17 @@ from edge.study.timing import ROUNDS, time_graphs
 
 FORMAT = "joulepath latency kit 1"
 # So many graphs are finished, and written, at a time.
-CHUNK = 64
+CHUNK = 256
 Progress = Callable[[str, int, int], None]  # what is being timed, done, of how many
 
 
 @dataclass(frozen=True)
 class WholeGraph:
-    """A whole network and how often each unit occurs in it."""
+    """A whole network and how often each unit occurs in it; not `fitted` when it is held out to check predictions."""
 
     graph: bytes
     units: Mapping[str, int]
+    fitted: bool = True
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,9 @@ class Kit:
                     for key, name in names.items():
                         packed.writestr(name, graphs[key])
                     index[kind] = names
-                index["contents"] = {name: dict(whole.units) for name, whole in self.wholes.items()}
+                index["contents"] = {
+                    name: {"units": dict(whole.units), "fitted": whole.fitted} for name, whole in self.wholes.items()
+                }
                 packed.writestr("kit.json", json.dumps(index, indent=1))
             beside.replace(file)
         except OSError as error:
@@ -82,7 +85,7 @@ class Kit:
                 return cls(
                     packed.read(index["empty"]),
                     units,
-                    {name: WholeGraph(graph, contents[name]) for name, graph in wholes.items()},
+                    {name: WholeGraph(graph, **contents[name]) for name, graph in wholes.items()},
                     compared,
                 )
         except OSError as error:
@@ -150,7 +153,9 @@ def time_kit(
                 engine=chosen,
                 on_progress=_from(progress, what, start, len(chunk), len(names)),
             )
-            table = _added(table, kit, what, {name: Entry.of(timing) for name, timing in found.items()})
+            table = _added(
+                table, kit, what, {name: Entry.of(t, each=what == "comparisons") for name, t in found.items()}
+            )
             save(table)
     return table
 
@@ -171,6 +176,8 @@ def _added(table: LatencyTable, kit: Kit, what: str, entries: dict[str, Entry]) 
         return table.extended(entries=entries)
     if what == "comparisons":
         return table.extended(compared=entries)
-    return table.extended(
-        wholes={name: Whole(units=dict(kit.wholes[name].units), timing=entry) for name, entry in entries.items()}
-    )
+    wholes = {
+        name: Whole(units=dict(kit.wholes[name].units), timing=entry, fitted=kit.wholes[name].fitted)
+        for name, entry in entries.items()
+    }
+    return table.extended(wholes=wholes)

@@ -18,7 +18,10 @@ BETWEEN_BYTES = 4 << 20
 
 
 class Entry(BaseModel):
-    """Milliseconds of one inference: the median and the middle 80 % of `rounds` rounds."""
+    """Milliseconds of one inference: the median and the middle 80 % of `rounds` rounds.
+
+    `values_ms` are the rounds themselves, kept where ratios are taken round by round.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -26,6 +29,7 @@ class Entry(BaseModel):
     p10_ms: float = Field(ge=0)
     p90_ms: float = Field(ge=0)
     rounds: int = Field(ge=1)
+    values_ms: tuple[float, ...] | None = None
 
     @property
     def spread(self) -> float:
@@ -33,17 +37,28 @@ class Entry(BaseModel):
         return (self.p90_ms - self.p10_ms) / self.median_ms
 
     @classmethod
-    def of(cls, timing: Timing) -> Entry:
-        return cls(median_ms=timing.median_ms, p10_ms=timing.p10_ms, p90_ms=timing.p90_ms, rounds=timing.rounds)
+    def of(cls, timing: Timing, *, each: bool = False) -> Entry:
+        """A timing, with `each` of its rounds when asked."""
+        return cls(
+            median_ms=timing.median_ms,
+            p10_ms=timing.p10_ms,
+            p90_ms=timing.p90_ms,
+            rounds=timing.rounds,
+            values_ms=timing.values_ms if each else None,
+        )
 
 
 class Whole(BaseModel):
-    """A whole network: how often each unit occurs in it, and what it took. The sum of units is fitted to these."""
+    """A whole network: how often each unit occurs in it, and what it took.
+
+    The sum of units is fitted to those that are `fitted`; the others are held out and tell how far it is to be trusted.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     units: dict[str, int]
     timing: Entry
+    fitted: bool = True
 
 
 class LatencyTable(BaseModel):
@@ -100,7 +115,7 @@ class LatencyTable(BaseModel):
         """Write it whole or not at all. Raises StudyError when it cannot be written."""
         beside = file.with_name(f".{file.name}.new")
         try:
-            beside.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
+            beside.write_text(self.model_dump_json(indent=1, exclude_none=True) + "\n", encoding="utf-8")
             os.replace(beside, file)
         except OSError as error:
             beside.unlink(missing_ok=True)

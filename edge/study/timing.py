@@ -32,12 +32,13 @@ _MOST_RUNS = 200
 
 @dataclass(frozen=True)
 class Timing:
-    """One graph on one engine: milliseconds of one inference over the rounds."""
+    """One graph on one engine: milliseconds of one inference over the rounds; `values_ms` has one a round, in order."""
 
     median_ms: float
     p10_ms: float
     p90_ms: float
     rounds: int
+    values_ms: tuple[float, ...] = ()
 
     @property
     def spread(self) -> float:
@@ -82,7 +83,7 @@ def time_graphs(
 
 def _timing(values: list[float]) -> Timing:
     spread = Spread.of(values)
-    return Timing(spread.median, spread.p10, spread.p90, spread.count)
+    return Timing(spread.median, spread.p10, spread.p90, spread.count, tuple(values))
 
 
 def _batches(names: list[str]) -> Iterator[list[str]]:
