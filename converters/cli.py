@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from converters.cli_evaluate import register as register_evaluate
 from edge.errors import UsageError
-
-if TYPE_CHECKING:
-    from converters.evaluate import Score
 
 _CONVERT_HELP = """Turn SegFormer weights (B0-B5, Hugging Face format) into a bundle of execution paths.
 
@@ -28,16 +25,6 @@ Examples:
   joulepath convert segformer --weights streets/ --size 240x320 --out streets.bundle --precision float16,int8
   --calibration camvid:camvid/train --dataset camvid:camvid/val
 """
-_EVALUATE_HELP = """Score a bundle's variants on a labelled set: mIoU at the masks' own resolution, void ignored.
-
-Intervals hold 95 %, by a block bootstrap that draws the same images for every variant.
-
-Examples:
-
-  joulepath evaluate streets.bundle --dataset camvid:camvid/val
-
-  joulepath evaluate deeplab.bundle --dataset voc:voc-val --limit 40 --json
-"""
 
 
 def register(app: typer.Typer) -> None:
@@ -46,7 +33,7 @@ def register(app: typer.Typer) -> None:
     convert.callback()(_convert)
     convert.command("segformer", help=_CONVERT_HELP)(convert_segformer_command)
     app.add_typer(convert, name="convert")
-    app.command("evaluate", help=_EVALUATE_HELP)(evaluate_command)
+    register_evaluate(app, _timed_say)
 
 
 def _convert() -> None:
@@ -108,45 +95,6 @@ def convert_segformer_command(
     for variant in bundle.manifest.variants:
         accuracy = f", mIoU {100 * variant.accuracy[0].value:.1f} %" if variant.accuracy else ""
         print(f"{variant.id}: {(variant.macs or 0) / 1e9:.2f} G multiply-accumulates{accuracy}")
-
-
-def evaluate_command(
-    bundle: Annotated[Path, typer.Argument(help="the bundle directory", show_default=False)],
-    dataset: Annotated[str, typer.Option(help="camvid:DIR, voc:DIR or folder:DIR")],
-    only: Annotated[list[str] | None, typer.Option("--variant", help="score only this one; may be repeated")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="so many images, evenly spread")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="inference threads; every core by default")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
-) -> None:
-    from converters.evaluate import evaluate
-    from edge.bundle import load_bundle
-
-    say = (lambda _: None) if as_json else _timed_say()
-    scores = evaluate(load_bundle(bundle), dataset, only=tuple(only or ()), limit=limit, threads=threads, say=say)
-    if as_json:
-        print(json.dumps([vars(score) for score in scores], indent=1))
-    else:
-        show_scores(scores)
-
-
-def show_scores(scores: Sequence[Score]) -> None:
-    """Print the table: each variant's mIoU and its distance from the best one, with 95 % intervals, in percent."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=f"{scores[0].dataset}: {scores[0].images} images, percent, 95 % intervals")
-    for heading in ("variant", "mIoU", "interval", "to the best", "interval", "pixels"):
-        table.add_column(heading, justify="left" if heading == "variant" else "right")
-    for score in scores:
-        table.add_row(
-            score.variant_id,
-            f"{100 * score.miou:.1f}",
-            f"{100 * score.confidence_interval[0]:.1f} .. {100 * score.confidence_interval[1]:.1f}",
-            f"{100 * score.difference:+.1f}",
-            f"{100 * score.difference_interval[0]:+.1f} .. {100 * score.difference_interval[1]:+.1f}",
-            f"{100 * score.pixel_accuracy:.1f}",
-        )
-    Console().print(table)
 
 
 def parse_size(text: str) -> tuple[int, int]:

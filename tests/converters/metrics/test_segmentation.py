@@ -1,4 +1,4 @@
-"""Scores from confusion matrices against hand counts, and a bundle scored on a folder of images."""
+"""Scores from confusion matrices against hand counts and against scikit-learn; classes matched to labels."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 
 from converters.datasets import IGNORE, SegmentationDataset
+from converters.datasets.labels import match_classes
 from converters.errors import ConvertError
-from converters.evaluate import _block_picks, _label_table, readable, spread, summarise
+from converters.evaluate import _label_table, readable, spread, summarise
+from converters.metrics.bootstrap import block_picks
 from edge.errors import UsageError
+from edge.tasks.score import IncrementalConfusion
 
 LABELS = ("road", "sky", "tree")
 
@@ -51,7 +54,7 @@ def test_intervals_are_of_pairs_and_hold_the_value() -> None:
 
 
 def test_blocks_are_neighbours_of_the_cube_root_length() -> None:
-    picks = _block_picks(64)
+    picks = block_picks(64)
     assert picks.shape == (1000, 64)
     blocks = picks.reshape(1000, 16, 4)
     assert (np.diff(blocks, axis=2) % 64 == 1).all()
@@ -83,3 +86,38 @@ def test_classes_meet_labels_by_name_then_by_place() -> None:
 def test_a_missing_dataset_is_said_by_name(tmp_path: Path) -> None:
     with pytest.raises(ConvertError, match="no such directory"), readable(f"voc:{tmp_path / 'nowhere'}"):
         pass
+
+
+def test_repeated_names_are_matched_in_order_or_not_at_all() -> None:
+    labels = ("background", "tench", "crane", "crane")
+    assert match_classes(("Tench", "crane", "crane"), labels, "s") == (1, 2, 3)
+    with pytest.raises(UsageError, match="the class 'crane' occurs 1 times there and 2 times among"):
+        match_classes(("tench", "crane"), labels, "s")
+
+
+def test_blocks_of_one_are_an_ordinary_bootstrap() -> None:
+    picks = block_picks(50, length=1)
+    assert picks.shape == (1000, 50)
+    # The mean number of draws of each image is one, and neighbours are drawn independently.
+    assert np.bincount(picks.ravel(), minlength=50) / 1000 == pytest.approx(np.ones(50), abs=0.15)
+    assert (np.diff(picks, axis=1) == 1).mean() < 0.05
+
+
+def test_scores_are_those_of_scikit_learn() -> None:
+    metrics = pytest.importorskip("sklearn.metrics", reason="needs scikit-learn")
+    rng = np.random.default_rng(4)
+    truth = rng.choice(np.array([0, 1, 2, 3, IGNORE], np.uint8), (6, 40, 50), p=[0.5, 0.3, 0.1, 0.02, 0.08])
+    given = np.where(rng.random(truth.shape) < 0.7, truth, rng.integers(0, 5, truth.shape)).astype(np.uint8)
+    counts = []
+    for mask, right in zip(given, truth, strict=True):
+        confusion = IncrementalConfusion(5)
+        confusion.add(mask, right)
+        counts.append(confusion.matrix)
+    score = summarise({"a": np.stack(counts)}, tuple("abcde"), "set")[0]
+    known = truth != IGNORE
+    assert set(np.unique(given[known])) == {0, 1, 2, 3, 4}  # class 4 is given, but never true: it has no IoU
+    theirs = metrics.jaccard_score(truth[known], given[known], labels=[0, 1, 2, 3], average=None)
+    assert [score.per_class[name] for name in "abcd"] == pytest.approx(theirs.tolist(), abs=1e-12)
+    assert score.per_class["e"] is None
+    assert score.miou == pytest.approx(theirs.mean(), abs=1e-12)
+    assert score.pixel_accuracy == pytest.approx(metrics.accuracy_score(truth[known], given[known]), abs=1e-12)
