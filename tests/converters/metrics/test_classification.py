@@ -85,9 +85,8 @@ def test_a_published_classifier_is_scored_as_its_own_interpreter_answers(mobilen
         folder = tmp_path / "val" / synsets[label]
         folder.mkdir(parents=True, exist_ok=True)
         assert cv2.imwrite(str(folder / f"{number}.png"), picture)
-    done = joulepath(
-        "evaluate", str(mobilenet), "--dataset", f"imagenet:{tmp_path / 'val'}", "--threads", "1", "--json"
-    )
+    spec = f"imagenet:{tmp_path / 'val'}"
+    done = joulepath("evaluate", str(mobilenet), "--dataset", spec, "--threads", "1", "--json")
     assert done.returncode == 0, done.stderr
     (score,) = json.loads(done.stdout)
     assert (score["images"], score["top1"], score["top5"]) == (12, pytest.approx(top1 / 12), pytest.approx(top5 / 12))
