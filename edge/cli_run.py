@@ -232,6 +232,8 @@ def status(
     left = answer["status"].pop("battery_left", None)
     if left is not None:
         answer["status"]["battery lasts"] = str(BatteryLeft(**left))
+    if answer["status"].get("max_fps") is None:  # nobody holds frames back
+        answer["status"].pop("max_fps", None)
     for name, value in answer["status"].items():
         table.add_row(name, "unknown" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value))
     table.add_row("variants", ", ".join(answer["variants"]))

@@ -70,10 +70,14 @@ class ControllerConfig(Section):
     )
     deadline_ms: float | None = Field(None, gt=0, description="longest inference time, ms; none by default")
     min_fps: float | None = Field(None, gt=0, le=10_000, description="lowest rate, frames a second; none by default")
+    allow_lower_fps: bool = Field(
+        False, description="fewer frames than the camera gives, down to min_fps, where power or heat ask for it"
+    )
     min_accuracy: float | None = Field(None, ge=0, le=1, description="lowest accuracy of a variant, ratio")
-    priorities: tuple[Literal["temperature", "power", "deadline", "battery", "accuracy"], ...] = Field(
+    priorities: tuple[Literal["temperature", "power", "deadline", "battery", "rate", "accuracy"], ...] = Field(
         ("temperature", "power", "deadline", "battery", "accuracy"),
-        description="when two goals cannot both be kept, the later one gives way",
+        description="when two goals cannot both be kept, the later one gives way; rate stands before accuracy, unless"
+        " it is named after it",
     )
     max_temperature_c: float | None = Field(75.0, description="step down above this temperature, °C")
     temperature_hysteresis_c: float = Field(5.0, gt=0, description="step up again below the limit less this, °C")
@@ -94,6 +98,8 @@ class ControllerConfig(Section):
         hot, limit = self.emergency_temperature_c, self.max_temperature_c
         if hot is not None and limit is not None and hot < limit:
             raise ValueError("emergency_temperature_c must not be below max_temperature_c")
+        if self.allow_lower_fps and self.min_fps is None:
+            raise ValueError("allow_lower_fps needs min_fps: how few frames a second are still enough")
         return self
 
     def limits(self) -> Limits:
@@ -148,6 +154,16 @@ class Config(Section):
     sampler: SamplerConfig = SamplerConfig()
     controller: ControllerConfig = ControllerConfig()
     journal: JournalConfig = JournalConfig()
+
+    @model_validator(mode="after")
+    def _slow_is_not_frozen(self) -> Config:
+        goals, limit_s = self.controller, self.camera_process.freeze_timeout_s
+        if goals.allow_lower_fps and goals.min_fps is not None and 1 / goals.min_fps >= limit_s:
+            raise ValueError(
+                f"controller.min_fps of {goals.min_fps:g} leaves the camera alone for {1 / goals.min_fps:g} s, which "
+                f"passes for a freeze: raise it, or camera_process.freeze_timeout_s of {limit_s:g} s"
+            )
+        return self
 
 
 def load_config(path: Path | None) -> Config:

@@ -110,7 +110,7 @@ class Daemon:
         self._energy_uj = 0
         self._energy_known = False
         self._emergency = False
-        self._last_decision: str | None = None
+        self._last_decision: tuple[str | None, float | None] = (None, None)
         self._last_decision_ns = 0
 
     # -- setting up, in the order that gets the first frame soonest -------------------------------------------
@@ -384,9 +384,13 @@ class Daemon:
         self._tell_of_goals(decision)
         # Four decisions a second would be a hundred megabytes a day: kept are changes, and one in thirty seconds.
         due = seen.monotonic_ns - self._last_decision_ns >= DECISION_RECORD_NS
-        if not due and decision.variant == self._last_decision:
+        decided = (decision.variant, decision.max_fps)
+        if not due and decided == self._last_decision:
             return
-        self._last_decision, self._last_decision_ns = decision.variant, seen.monotonic_ns
+        if decision.max_fps != self._last_decision[1]:
+            rate = "every frame" if decision.max_fps is None else f"at most {decision.max_fps:.1f} frames a second"
+            self._note("switch", f"{rate}: {decision.reason}")
+        self._last_decision, self._last_decision_ns = decided, seen.monotonic_ns
         body = worth_keeping(seen)
         number = self.journal.observation(seen.monotonic_ns, body)
         self.journal.decision(
@@ -431,6 +435,7 @@ class Daemon:
             variant=self.steward.active,
             reason=self.steward.reason,
             pinned=self.steward.pinned,
+            max_fps=self.steward.max_fps,
             frames=counters.frames,
             skipped=counters.skipped,
             reused=counters.reused,

@@ -22,11 +22,13 @@ from edge.change import ChangeDetector
 from edge.engines.contract import EngineError, EngineLost
 from edge.engines.process import InferResult
 from edge.ledger import Ledger, Served
+from edge.pace import Pacer
 from edge.steward import Steward
 
 Clock = Callable[[], int]
 PrepareFrame = Callable[[npt.NDArray[np.uint8], InputSpec, npt.NDArray[Any]], None]
 NS_PER_MS = 1_000_000
+NS_PER_S = 1_000_000_000
 
 
 class Source(Protocol):
@@ -151,6 +153,7 @@ class Pipeline:
         self._stop = Event()
         self._ended = Event()
         self._wake = Event()  # an inference ended: the next frame may be taken
+        self._pacer = Pacer()
         self._expected_end_ns = 0
         self._lead_ns = 4 * NS_PER_MS
         self._free_slots: queue.Queue[int] = queue.Queue()
@@ -218,6 +221,7 @@ class Pipeline:
             slot = _get(self._free_slots, self._stop)
             if slot is None:
                 return
+            self._wait_for_its_turn()
             self._wait_until_fresh()
             frame = self._next_frame()
             self.counters.looks += 1
@@ -228,6 +232,7 @@ class Pipeline:
                 continue
             taken += 1
             self.counters.taken = taken
+            self._pacer.taken(self._clock(), self._steward.max_fps)
             self._prepared.put(self._ready(frame, slot))
         self._ended.set()
 
@@ -239,6 +244,7 @@ class Pipeline:
                 prepared = self._prepared.get(timeout=0.05)
             except queue.Empty:
                 self.ledger.settle(self._clock())
+                self._decide_meanwhile()
                 if self._ended.is_set() and self._prepared.empty():
                     return
                 continue
@@ -251,6 +257,15 @@ class Pipeline:
             self.ledger.settle(self._clock())  # here, where no inference waits for it
 
     # -- prepare ----------------------------------------------------------------------------------------------
+
+    def _wait_for_its_turn(self) -> None:
+        # A live source skips what comes meanwhile, and counts it; any other waits.
+        while not self._stop.is_set():
+            left_ns = self._pacer.wait_ns(self._clock(), self._steward.max_fps)
+            if left_ns <= 0:
+                return
+            self._stop.wait(min(0.1, left_ns / NS_PER_S))  # the rate may be raised meanwhile
+            self.counters.looks += 1
 
     def _wait_until_fresh(self) -> None:
         # A live frame is taken as late as preparing allows, so that it is young when its inference starts.
@@ -291,6 +306,13 @@ class Pipeline:
         took = self._clock() - began
         self._lead_ns = max(2 * NS_PER_MS, (7 * self._lead_ns + 2 * took + NS_PER_MS) // 8)
         return _Prepared(frame, slot, spec, took)
+
+    def _decide_meanwhile(self) -> None:
+        # With few frames a second their boundaries are too far apart for a controller that shall see heat coming.
+        if self._steward.max_fps is not None:
+            variant = self._steward.at_boundary(self._clock())
+            if variant is not None:
+                self._spec = self._variants[variant].input
 
     # -- infer ------------------------------------------------------------------------------------------------
 

@@ -45,6 +45,7 @@ class Status:
     elapsed_s: float
     switches: int
     battery_left: BatteryLeft | None = None  # how long it lasts; None while that is not known
+    max_fps: float | None = None  # frames a second that the controller lets through; None: every one
     reused: int = 0  # of the frames: answered with an earlier answer, as they showed nothing new
     goals: tuple[str, ...] = ()  # how each stated goal stands, in words
 

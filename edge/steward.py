@@ -96,6 +96,12 @@ class Steward:
     def pinned(self) -> str | None:
         return self._pin
 
+    @property
+    def max_fps(self) -> float | None:
+        """Frames a second that may be served; None for every one. Safe from any thread."""
+        wanted = self._wanted
+        return None if wanted is None else wanted.max_fps
+
     def pin(self, variant_id: str | None) -> None:
         """Hold one variant from the next frame on; None gives the choice back to the controller."""
         self._pin = variant_id

@@ -62,7 +62,7 @@ class TerminalView:
         table.add_row("variant", Text(status.variant or "loading", style="bold"), Text(status.reason, style="cyan"))
         table.add_row(
             "speed",
-            number(status.fps, "{:.1f} fps"),
+            number(status.fps, "{:.1f} fps") + ("" if status.max_fps is None else f" of {status.max_fps:.1f}"),
             f"inference {number(status.infer_ms, '{:.1f} ms')}, frame age {number(status.age_ms, '{:.0f} ms')}",
         )
         table.add_row(

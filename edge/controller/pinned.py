@@ -21,7 +21,9 @@ class PinnedController:
         usable = any(c.id == self.pin and c.usable for c in seen.candidates)
         if decision.emergency or not usable:
             return state, decision
-        return state, Decision(self.pin, "pinned by hand", decision.numbers)
+        # The rate was found for the controller's own variant: by hand means every frame.
+        numbers = {name: value for name, value in decision.numbers.items() if name not in ("max_fps", "source_fps")}
+        return state, Decision(self.pin, "pinned by hand", numbers)
 
 
 class StaticController:

@@ -53,10 +53,11 @@ def simulate(
     from edge.simulate.plot import write_plot
     from edge.simulate.run import run
     from edge.simulate.scenarios import SCENARIOS
+    from edge.simulate.slower import SLOWER
     from edge.simulate.table import as_json as figures
     from edge.simulate.table import console, side_by_side
 
-    if scenario not in SCENARIOS and scenario not in HELD_OUT:
+    if scenario not in {**SCENARIOS, **SLOWER, **HELD_OUT}:
         raise UsageError(f"no scenario is called {scenario!r}; joulepath simulate --list shows them")
     drawn = draw(scenario, seed, _kit(board, bundle))
     names = list(dict.fromkeys(controller or ["plan"]))
@@ -90,8 +91,9 @@ def _list() -> None:
     from edge.simulate.draw import draw
     from edge.simulate.held_out import HELD_OUT
     from edge.simulate.scenarios import SCENARIOS
+    from edge.simulate.slower import SLOWER
 
-    for title, names in (("Scenarios", SCENARIOS), ("Held out", HELD_OUT)):
+    for title, names in (("Scenarios", SCENARIOS), ("Fewer frames allowed", SLOWER), ("Held out", HELD_OUT)):
         typer.echo(f"{title}:")
         for name in names:
             typer.echo(f"  {name:<16} {draw(name, 0).about}")

@@ -8,10 +8,12 @@ import time
 from dataclasses import dataclass, field
 
 from edge.controller.contract import Candidate, Controller, FrameSeen, Observation
+from edge.pace import Pacer
 from edge.simulate.scenario import Scenario
 from edge.simulate.world import TrueVariant, first_state, step
 
 _NS = 1_000_000_000
+_JITTER_NS = 1000  # by which sums of a source's periods are off
 
 
 @dataclass
@@ -25,6 +27,7 @@ class Outcome:
     served: float = 0.0  # summed accuracy
     late: int = 0
     longest_late_streak: int = 0
+    dropped: int = 0  # by a controller that was allowed fewer frames; they serve nothing, and are not late
     energy_j: float = 0.0
     hot_s: float = 0.0  # time over the temperature limit
     hungry_s: float = 0.0  # time over the power limit
@@ -41,6 +44,12 @@ class Outcome:
     @property
     def accuracy(self) -> float:
         return self.served / self.frames if self.frames else 0.0
+
+    @property
+    def accuracy_of_served(self) -> float:
+        """The same over the frames that were let through."""
+        let_through = self.frames - self.dropped
+        return self.served / let_through if let_through else 0.0
 
     @property
     def late_share(self) -> float:
@@ -64,6 +73,7 @@ class Run:
         self.next_s = 0.0  # when the next frame arrives
         self.free_s = 0.0  # when the engine is free again
         self._frames: list[tuple[float, float]] = []  # inference and window of this step's frames, ms
+        self.pacer = Pacer()
         self.late_streak = 0
         self.learnt_s: dict[str, float] = {}  # time that each variant has run so far
 
@@ -93,7 +103,7 @@ class Run:
         if outcome.told_s is None and any(g.goal == "battery" and g.state == "not feasible" for g in decision.goals):
             outcome.told_s = at_s
         variant = scenario.physics.variant(decision.variant)
-        busy = self._serve(variant, due, at_s)
+        busy = self._serve(variant, due, at_s, decision.max_fps)
         watts = scenario.physics.power_w(variant, busy, at_s, self.world.throttled)
         self._account(variant, watts, at_s, decision.expected)
         self.power_w = watts
@@ -101,7 +111,7 @@ class Run:
         self._watch(watts)
         self.learnt_s[variant.id] = self.learnt_s.get(variant.id, 0.0) + scenario.step_s
         if self.keep_trace:
-            self._trace(at_s, decision.reason, watts)
+            self._trace(at_s, decision.reason, watts, min(scenario.fps_at(at_s), decision.max_fps or math.inf))
 
     def _arrivals(self, end_s: float) -> list[float]:
         """When the frames arrive that do so before `end_s`."""
@@ -111,7 +121,7 @@ class Run:
             self.next_s += 1 / self.scenario.fps_at(self.next_s)
         return due
 
-    def _serve(self, variant: TrueVariant, due: list[float], at_s: float) -> float:
+    def _serve(self, variant: TrueVariant, due: list[float], at_s: float, max_fps: float | None) -> float:
         """Serve this step's frames as they arrive, the newest first in line; returns the share of time spent inferring.
 
         A frame that is still waiting when the next one arrives is replaced by it, and counts as late.
@@ -120,18 +130,24 @@ class Run:
         limit_ms = scenario.goals.longest_ms
         slow = physics.slowdown(at_s, self.world.throttled)
         end_s, period_s = at_s + scenario.step_s, 1 / scenario.fps_at(at_s)
+        window_ms = 1000 * max(period_s, 0.0 if max_fps is None else 1 / max_fps)
         busy_s = min(end_s, max(at_s, self.free_s)) - at_s  # what the step before left to be done
         self._frames = []
         for arrival_s in due:
             latency_ms = variant.latency_ms * slow * math.exp(self.random.gauss(0.0, physics.latency_noise))
             if self.random.random() < physics.tail_share:
                 latency_ms *= 1.5
+            arrival_ns = round(arrival_s * _NS)
+            if self.pacer.wait_ns(arrival_ns, max_fps) > _JITTER_NS:
+                self.outcome.dropped += 1
+                continue
+            self.pacer.taken(arrival_ns, max_fps)
             begin_s = max(arrival_s, self.free_s)
             taken = begin_s < arrival_s + period_s
             if taken:
                 self.free_s = begin_s + latency_ms / 1000
                 busy_s += max(0.0, min(self.free_s, end_s) - min(begin_s, end_s))
-                self._frames.append((latency_ms, max(1000 * period_s, latency_ms)))
+                self._frames.append((latency_ms, max(window_ms, latency_ms)))
             self._served(variant, taken and (limit_ms is None or latency_ms <= limit_ms))
         return min(1.0, busy_s / scenario.step_s)
 
@@ -204,12 +220,13 @@ class Run:
             frames=self.frames,
         )
 
-    def _trace(self, at_s: float, reason: str, watts: float) -> None:
+    def _trace(self, at_s: float, reason: str, watts: float, fps: float) -> None:
         self.outcome.trace.append(
             {
                 "at_s": at_s,
                 "variant": self.running or "",
                 "power_w": watts,
+                "fps": fps,
                 "chip_c": self.world.chip_c,
                 "left_j": self.world.left_j,
                 "reason": reason,

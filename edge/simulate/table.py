@@ -23,6 +23,8 @@ def as_json(outcome: Outcome, plan: OraclePlan | None) -> dict[str, Any]:
         "energy_method": "modelled",
         "frames": outcome.frames,
         "late": outcome.late,
+        "dropped": outcome.dropped,
+        "accuracy_of_served": outcome.accuracy_of_served,
         "longest_late_streak": outcome.longest_late_streak,
         "over_temperature_s": outcome.hot_s,
         "over_power_s": outcome.hungry_s,
@@ -41,12 +43,16 @@ def side_by_side(title: str, scenario: Scenario, outcomes: Sequence[Outcome], pl
         table.add_column(heading, justify="right")
     table.add_column("battery", justify="right")
     table.add_column("switches", justify="right")
+    slower = any(outcome.dropped for outcome in outcomes)
+    if slower:
+        table.add_column("dropped %", justify="right")
+        table.add_column("accuracy % of served", justify="right")
     for outcome in outcomes:
         share = "-" if plan is None or plan.accuracy <= 0 else f"{100 * outcome.accuracy / plan.accuracy:.2f}"
         table.add_row(
             outcome.controller, f"{100 * outcome.accuracy:.2f}", share, f"{outcome.energy_j:,.0f}",
             f"{100 * outcome.late_share:.2f}", f"{outcome.hot_s:g}", f"{outcome.hungry_s:g}",
-            _battery(scenario, outcome), str(outcome.switches),
+            _battery(scenario, outcome), str(outcome.switches), *(_dropped(outcome) if slower else ()),
         )  # fmt: skip
     if plan is not None:
         table.add_row(
@@ -54,6 +60,11 @@ def side_by_side(title: str, scenario: Scenario, outcomes: Sequence[Outcome], pl
             style="dim",
         )  # fmt: skip
     return table
+
+
+def _dropped(outcome: Outcome) -> tuple[str, str]:
+    share = outcome.dropped / outcome.frames if outcome.frames else 0.0
+    return f"{100 * share:.1f}", f"{100 * outcome.accuracy_of_served:.2f}"
 
 
 def _battery(scenario: Scenario, outcome: Outcome) -> str:

@@ -34,6 +34,8 @@ def test_values_are_read_and_the_rest_keeps_its_default(tmp_path: Path) -> None:
         ("[engine]\nthreads = -1\n", "engine.threads: Input should be greater than or equal to 0"),
         ("[controller]\nbattery_critical = 0.9\n", "battery_critical must not be above battery_saving_from"),
         ("[controller\n", "not valid TOML"),
+        ("[controller]\nallow_lower_fps = true\n", "allow_lower_fps needs min_fps"),
+        ("[controller]\nallow_lower_fps = true\nmin_fps = 0.25\n", "leaves the camera alone for 4 s"),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, text: str, message: str) -> None:
@@ -62,3 +64,12 @@ def test_every_field_has_a_description() -> None:
                 assert field.description, name
 
     walk(Config)
+
+
+def test_fewer_frames_and_reuse_are_by_choice(tmp_path: Path) -> None:
+    assert not Config().controller.goals().allow_lower_fps
+    assert not Config().inference.skip_unchanged
+    text = '[controller]\nmin_fps = 2\nallow_lower_fps = true\npriorities = ["temperature", "accuracy", "rate"]\n'
+    goals = load_config(write(tmp_path, text)).controller.goals()
+    assert (goals.min_fps, goals.allow_lower_fps) == (2.0, True)
+    assert goals.priorities == ("temperature", "accuracy", "rate")

@@ -33,8 +33,8 @@ VARIANTS = ("full", "half", "alone")
 class Script:
     """A controller that goes through a list, one entry a decision, and stays at the last."""
 
-    def __init__(self, wanted: list[str]) -> None:
-        self.wanted = wanted
+    def __init__(self, wanted: list[str], max_fps: float | None = None) -> None:
+        self.wanted, self.max_fps = wanted, max_fps
 
     def initial(self) -> int:
         return 0
@@ -44,7 +44,7 @@ class Script:
         name = self.wanted[min(state, len(self.wanted) - 1)]
         if name not in usable:
             name = sorted(usable)[0]
-        return state + 1, Decision(name, f"step {state}")
+        return state + 1, Decision(name, f"step {state}", max_fps=self.max_fps)
 
 
 class Seen:
@@ -289,3 +289,26 @@ def test_pictures_that_repeat_are_inferred_once(bench: Any, tmp_path: Path) -> N
     one.pipeline.ledger.close(time.monotonic_ns())
     assert [row.reused for row in one.rows] == [0, 1, 1, 1, 1, 0, 1, 1, 1, 0, 1, 1]
     assert counters.reused == 9
+
+
+@pytest.mark.parametrize("source", ["synthetic:32x48@200", "synthetic:32x48@0"])
+def test_no_more_frames_than_the_controller_lets_through_are_inferred(bench: Any, source: str) -> None:
+    one: Bench = bench(source, ["full"])
+    decisions: list[int] = []
+    one.steward = Steward(
+        (Known("full", 0.5, 1),), Script(["full"], max_fps=10.0), one.pool, dict,
+        period_ns=20_000_000, on_switch=one.switches.append,
+        on_decision=lambda seen, decision: decisions.append(seen.monotonic_ns), on_event=one.event,
+    )  # fmt: skip
+    one.pipeline._steward = one.steward
+    counters = one.pipeline.run(frames=8)
+    one.pipeline.ledger.close(time.monotonic_ns())
+    assert counters.frames == 8
+    spread_s = (one.rows[-1].start_ns - one.rows[0].start_ns) / 1e9
+    assert spread_s >= 0.5  # 0.7 s, less what the first inference came late
+    if source.endswith("@200"):
+        assert counters.skipped >= 7 * 10  # a live source goes on meanwhile, and what nobody saw is counted
+    else:
+        assert one.seen.sequences == list(range(8))  # any other waits
+    # The controller looks on between two frames that are far apart.
+    assert len(decisions) > 2 * 8

@@ -120,3 +120,24 @@ def test_a_lost_engine_is_left_for_another_and_taken_again() -> None:
     assert desk.steward.at_boundary(2 * S) == "min"
     shelf.resident.add("full")
     assert desk.steward.at_boundary(3 * S) == "full"
+
+
+class Slow:
+    """A controller that lets four frames a second through."""
+
+    def initial(self) -> None:
+        return None
+
+    def decide(self, state: None, seen: Observation) -> tuple[None, Decision]:
+        return None, Decision("full", "saving", {"max_fps": 4.0}, max_fps=4.0)
+
+
+def test_the_rate_is_the_last_decisions_and_every_frame_while_pinned() -> None:
+    desk = Desk(Shelf("full", "mid"))
+    assert (desk.steward.active, desk.steward.max_fps) == (None, None)
+    desk.steward.replace_controller(Slow(), S // 4)
+    desk.steward.at_boundary(S)
+    assert desk.steward.max_fps == 4.0
+    desk.steward.pin("mid")
+    desk.steward.at_boundary(S + 1)
+    assert (desk.steward.active, desk.steward.max_fps) == ("mid", None)

@@ -19,9 +19,9 @@ from edge.controller.plan.options import Choice
 from edge.controller.plan.state import Learnt, PlanState
 
 _NS = 1e-9
-_STEP = 1.12  # from one rung to the next
+_STEP = 1.06  # from one rung to the next
 _NO_GAIN = 1.02  # a rung this near the source's rate is not worth a change
-_UPWARDS = 0.97  # of the permitted power: what must do before the rate rises, so that it does not swing
+_UPWARDS = 0.99  # of the permitted power: what must do before the rate rises, so that it does not swing
 
 Rate = float | None  # frames a second; None: all of them
 
