@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -10,9 +11,10 @@ from pathlib import Path
 from boards.sensor import Method
 from edge.journal import retention, sketch
 from edge.journal.batch import DEFINITIONS, Batch
+from edge.journal.reserve import reserve_log
 from edge.journal.rollup import QUANTITIES, FrameColumns, Key, RollUps, Tally, Totals, good_rows
 from edge.journal.rows import FrameRow, JournalSettings
-from edge.journal.schema import SEGMENTS, connect
+from edge.journal.schema import CHECKPOINT_PAGES, PAGE_BYTES, SEGMENTS, connect
 
 _INSERTS = {
     # A run, variant or channel is written again into the fresh file that replaces a damaged one; elsewhere it is there.
@@ -41,6 +43,8 @@ _ABANDONED = (
 _INSERT_FRAME = f"INSERT INTO {{}} VALUES ({', '.join('?' * 18)})"
 _BYTES_A_FRAME = 64  # generously: how many rows fill one segment's share of the bound
 _LEAST_SEGMENT_ROWS = 100
+_RESERVE_AFTER_COMMITS = 4  # a daemon that starts and ends again and again shall not write this each time
+_LOG_SPARE_PAGES = 100  # what one commit adds to a log that is just short of being started over
 _TOTALS: dict[Method, str] = {
     method: f"energy_uj_{method.name.lower()}" for method in Method if method != Method.UNAVAILABLE
 }
@@ -94,6 +98,7 @@ class Store:
         self._connection = connect(path)
         self._rollups = RollUps()
         self._runs_with_frames: set[int] = set()
+        self._commits = 0
         try:
             self.known = look(self._connection)
         except BaseException:
@@ -151,6 +156,11 @@ class Store:
                 connection.execute("ROLLBACK")
             raise
         self._committed(merged, frames, next_id, meta)
+        self._commits += 1
+        if self._commits == _RESERVE_AFTER_COMMITS:
+            # A disk without room for that goes on as it is.
+            with contextlib.suppress(OSError):
+                reserve_log(self.path, CHECKPOINT_PAGES + _LOG_SPARE_PAGES, PAGE_BYTES)
         return dropped
 
     def tidy(self) -> None:
