@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from converters.train.network import TrainPath, encode, load_network
+from converters.train.load import load_network
+from converters.train.network import encode
 
 STOCK, FOLDED = "stock", "folded"
 
@@ -54,7 +55,7 @@ class Folded(nn.Module):  # type: ignore[misc]
             self.maps.append(layer)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        stages = encode(self.model, pixels, TrainPath())
+        stages = encode(self.model, pixels)
         size = stages[0].shape[2:]
         total = self.maps[0](stages[0])
         for layer, stage in zip(self.maps[1:], stages[1:], strict=True):

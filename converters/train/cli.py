@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edge.errors import JoulepathError, UsageError
+
+if TYPE_CHECKING:
+    from converters.datasets import SegmentationDataset
 
 
 def register(app: typer.Typer) -> None:
@@ -23,15 +26,27 @@ Examples:
   joulepath train --out plain --data camvid:camvid/train --validation camvid:camvid/val --steps 4000
 
   joulepath train --out paths --weights plain --data camvid:camvid/train --paths 2 --freeze-batch-norm --steps 1500
+
+  joulepath train --out mine --weights plain --data camvid:camvid/train --validation camvid:camvid/val --paths 1
+  --path-file demo-paths.json --teacher b2-streets --device cuda
 """
 
 
 def train(
     out: Annotated[Path, typer.Option(help="folder for the weights (Hugging Face format) and the state to go on from")],
-    data: Annotated[str, typer.Option(help="labelled images, KIND:DIR as in camvid:DIR, voc:DIR, folder:DIR")],
+    data: Annotated[str, typer.Option(help="labelled images with masks, KIND:DIR (docs/datasets.md)")],
     weights: Annotated[
-        Path | None, typer.Option(help="Hugging Face folder to start from; a fresh B0 when absent")
+        Path | None, typer.Option(help="Hugging Face folder to start from; a fresh network when absent")
     ] = None,
+    model: Annotated[str, typer.Option(help="size of a fresh network: b0 to b5")] = "b0",
+    new_classifier: Annotated[
+        bool, typer.Option("--new-classifier", help="weights of other classes: start a new classifier for the data")
+    ] = False,
+    teacher: Annotated[
+        str | None, typer.Option(help="network to learn from as well: a folder or hub id, with the same classes")
+    ] = None,
+    teacher_weight: Annotated[float, typer.Option(min=0, help="of its answer, against 1 for the labels")] = 1.0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:NUMBER")] = "auto",
     validation: Annotated[str | None, typer.Option(help="labelled images to score on, KIND:DIR")] = None,
     validation_stride: Annotated[int, typer.Option(min=1, help="score every n-th image while training")] = 4,
     validation_size: Annotated[str | None, typer.Option(help="HxW that images are stretched to for scoring")] = None,
@@ -44,6 +59,10 @@ def train(
     steps: Annotated[int, typer.Option(min=1, help="optimiser steps in all")] = 4000,
     learning_rate: Annotated[float, typer.Option(help="peak of the cosine schedule")] = 6e-4,
     paths: Annotated[int, typer.Option(min=0, help="execution paths trained beside the full one in each step")] = 0,
+    path_file: Annotated[
+        Path | None,
+        typer.Option(help="JSON file of paths (docs/paths.md) to train instead of random ones, and to validate"),
+    ] = None,
     min_decoder_width: Annotated[int, typer.Option(min=32, help="narrowest decoder among the paths, channels")] = 64,
     freeze_batch_norm: Annotated[bool, typer.Option(help="keep the decoder's statistics: paths share them")] = False,
     save_every: Annotated[int, typer.Option(min=1, help="steps between two saved states")] = 250,
@@ -57,14 +76,26 @@ def train(
     except ImportError as error:
         raise JoulepathError("training needs PyTorch: pip install 'joulepath[train]'") from error
     from converters.datasets import open_dataset
+    from converters.paths import PathSpace, read_paths
     from converters.train.crops import CropSettings, Source, sampler_of
-    from converters.train.loop import Trainer, TrainSettings, class_weights_of
-    from converters.train.network import load_network
+    from converters.train.load import fit_classifier, load_network, load_teacher, pick_device
+    from converters.train.loop import Trainer
+    from converters.train.losses import class_weights_of
+    from converters.train.settings import TrainSettings
 
     if threads:
         torch.set_num_threads(threads)
+    chosen_device = pick_device(device)
     height, width = _size(crop)
     train_set = open_dataset(data)
+    scored_set = None if validation is None else _same_classes(open_dataset(validation), train_set)
+    torch.manual_seed(seed)  # of what is drawn afresh
+    network = load_network(weights, train_set.classes, model)
+    fit_classifier(network, train_set.classes, fresh=new_classifier)
+    space = PathSpace(
+        tuple(len(stage.blocks) for stage in network.segformer.stages), network.config.decoder_hidden_size
+    )
+    learnt_from = None if teacher is None else load_teacher(teacher, train_set.classes)
     typer.echo(f"reading {len(train_set)} pairs of {data}")
     pairs = list(train_set)
     sources = [Source(sampler_of(pairs), batch)]
@@ -80,16 +111,16 @@ def train(
         typer.echo(f"reading {len(second)} pairs of {auxiliary}")
         sources.append(Source(sampler_of(list(second)), auxiliary_batch, head=1))
         auxiliary_classes = len(second.classes)
-    scored = []
-    if validation is not None:
-        score_set = open_dataset(validation)
-        scored = [score_set.read(i) for i in range(0, len(score_set), validation_stride)]
+    scored = [] if scored_set is None else [scored_set.read(i) for i in range(0, len(scored_set), validation_stride)]
     settings = TrainSettings(
         steps=steps,
         crop=CropSettings(height, width, _range(scale)),
         learning_rate=learning_rate,
         random_paths=paths,
-        min_decoder_width=min_decoder_width,
+        min_decoder_width=min(min_decoder_width, space.decoder_width),
+        paths=() if path_file is None else read_paths(path_file, space),
+        teacher=teacher,
+        teacher_weight=teacher_weight,
         freeze_batch_norm=freeze_batch_norm,
         seed=seed,
         save_every=save_every,
@@ -98,8 +129,15 @@ def train(
         validation_size=None if validation_size is None else _size(validation_size),
         class_weights=class_weights_of([mask for _, mask in pairs], len(train_set.classes)),
     )
-    network = load_network(weights, train_set.classes)
-    Trainer(network, sources, settings, out, scored, auxiliary_classes, lambda line: typer.echo(line)).run()
+    Trainer(
+        network, sources, settings, out, scored, auxiliary_classes, learnt_from, chosen_device, say=typer.echo
+    ).run()
+
+
+def _same_classes(scored: SegmentationDataset, trained: SegmentationDataset) -> SegmentationDataset:
+    if scored.classes != trained.classes:
+        raise UsageError(f"{scored.spec}: has other classes than {trained.spec}; validate on a set with the same ones")
+    return scored
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from queue import Queue
-from threading import Thread
+from queue import Empty, Queue
+from threading import Event, Thread
 
 import cv2
 import numpy as np
@@ -14,6 +15,7 @@ import numpy.typing as npt
 from converters.datasets import IGNORE, Image, Mask
 
 Sampler = Callable[[np.random.Generator], tuple[Image, Mask]]
+Batch = tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)
@@ -118,9 +120,7 @@ class Source:
     head: int = 0
 
 
-def draw_batch(
-    sources: Sequence[Source], settings: CropSettings, rng: np.random.Generator
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+def draw_batch(sources: Sequence[Source], settings: CropSettings, rng: np.random.Generator) -> Batch:
     """Images NxHxWx3 uint8 BGR, masks NxHxW uint8, in the order of `sources`."""
     images, masks = [], []
     for source in sources:
@@ -133,19 +133,42 @@ def draw_batch(
 
 
 class BatchLoader:
-    """Draws batches on a thread of its own (OpenCV releases the GIL) and keeps `depth` of them ready."""
+    """Draws batches on a thread of its own (OpenCV releases the GIL) and keeps `depth` of them ready.
 
-    def __init__(self, sources: Sequence[Source], settings: CropSettings, seed: int, depth: int = 3) -> None:
-        self._queue: Queue[tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]] = Queue(depth)
+    Batch number `first` comes first; each is drawn from the seed and its number alone, so that a run which goes on
+    sees what it would have seen.
+    """
+
+    def __init__(
+        self, sources: Sequence[Source], settings: CropSettings, seed: int, first: int = 0, depth: int = 3
+    ) -> None:
+        self._queue: Queue[Batch | Exception] = Queue(depth)
         self._sources, self._settings = sources, settings
-        self._rng = np.random.default_rng(seed)
+        self._seed, self._number = seed, first
+        self._closed = Event()
         self._thread = Thread(target=self._fill, daemon=True)
         self._thread.start()
 
     def _fill(self) -> None:
-        while True:
-            self._queue.put(draw_batch(self._sources, self._settings, self._rng))
+        while not self._closed.is_set():
+            rng = np.random.default_rng([self._seed, self._number])
+            try:
+                self._queue.put(draw_batch(self._sources, self._settings, rng))
+            except Exception as error:  # it belongs to whoever waits for the batch
+                self._queue.put(error)
+                return
+            self._number += 1
 
-    def next(self) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-        """The next batch; waits for it."""
-        return self._queue.get()
+    def next(self) -> Batch:
+        """The next batch; waits for it. Raises what drawing it raised."""
+        drawn = self._queue.get()
+        if isinstance(drawn, Exception):
+            raise drawn
+        return drawn
+
+    def close(self) -> None:
+        """End the thread."""
+        self._closed.set()
+        while self._thread.is_alive():
+            with suppress(Empty):
+                self._queue.get(timeout=0.05)

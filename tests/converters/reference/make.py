@@ -55,17 +55,15 @@ def transformers_logits(
     """Logits (height, width, classes) for a raw BGR image: transformers' own forward, or training's along a path."""
     import torch
 
-    from converters.train.network import TrainPath, load_network, logits_of, normalise
+    from converters.train.load import load_network
+    from converters.train.network import logits_of, normalise
 
     with tempfile.TemporaryDirectory() as folder:
         write_checkpoint(weights, Path(folder))
         model: Any = load_network(Path(folder), ()).eval().float()
     with torch.inference_mode():
         ready = normalise(torch.from_numpy(pixels[None])).contiguous()
-        if path is None:
-            logits = model(pixel_values=ready).logits
-        else:
-            logits = logits_of(model, ready, TrainPath(path.depths, path.decoder_width))
+        logits = model(pixel_values=ready).logits if path is None else logits_of(model, ready, path)
     return np.ascontiguousarray(logits[0].permute(1, 2, 0).numpy())
 
 

@@ -11,12 +11,17 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs PyTorch (extra [train])")
 pytest.importorskip("transformers", reason="needs transformers (extra [train])")
 
+from converters.paths import PathSpace  # noqa: E402
 from converters.train.crops import CropSettings, Source, sampler_of  # noqa: E402
-from converters.train.loop import Trainer, TrainSettings, class_weights_of  # noqa: E402
-from converters.train.network import TrainPath, load_network, logits_of, normalise  # noqa: E402
+from converters.train.load import load_network  # noqa: E402
+from converters.train.loop import Trainer  # noqa: E402
+from converters.train.losses import class_weights_of  # noqa: E402
+from converters.train.network import logits_of, normalise  # noqa: E402
+from converters.train.settings import TrainSettings  # noqa: E402
 
 pytestmark = pytest.mark.oracle
 LABELS = ("left", "right", "none")
+SPACE = PathSpace((2, 2, 2, 2), 256)
 
 
 def network() -> object:
@@ -45,7 +50,7 @@ def test_a_narrow_path_is_the_network_with_the_rest_cut_away() -> None:
     model = network()
     pixels = torch.randn(1, 3, 64, 64)
     with torch.inference_mode():
-        ours = logits_of(model, pixels, TrainPath((1, 2, 1, 2), 96))
+        ours = logits_of(model, pixels, SPACE.first("narrow", (1, 2, 1, 2), 96))
         for stage, keep in zip(model.segformer.stages, (1, 2, 1, 2), strict=True):
             del stage.blocks[keep:]
         model.decode_head.classifier.weight[:, 96:] = 0
@@ -83,7 +88,7 @@ def test_a_run_learns_saves_hugging_face_format_and_goes_on(tmp_path: Path) -> N
 
     first = trainer(2).run()
     assert first.step == 2
-    assert {entry["path"] for entry in first.history} == {"full", "smallest"}
+    assert {entry["path"] for entry in first.history} == {"full", "p1", "p2", "p3", "p4", "smallest"}
     second = trainer(4).run()
     assert second.step == 4
     assert "going on from step 2" in said
