@@ -128,6 +128,24 @@ class ControllerConfig(Section):
         return made
 
 
+class PowerModesConfig(Section):
+    """Clocks and power modes of the whole board; nothing is touched unless `when` says so."""
+
+    when: Literal["never", "on_emergency", "when_saving"] = Field(
+        "never", description="when_saving: also while heat, power or battery are at risk whatever variant runs"
+    )
+    governor: str | None = Field(None, pattern=r"^[a-z_]+$", description="cpufreq governor while it lasts")
+    max_frequency_mhz: int | None = Field(None, gt=0, le=100_000, description="highest clock while it lasts, MHz")
+    nvpmodel: int | None = Field(None, ge=0, le=99, description="a Jetson's power mode while it lasts, its number")
+    hold_s: float = Field(30.0, ge=1, le=86400, description="stays so long after the last reason for it, s")
+
+    @model_validator(mode="after")
+    def _something(self) -> PowerModesConfig:
+        if self.when != "never" and (self.governor, self.max_frequency_mhz, self.nvpmodel) == (None, None, None):
+            raise ValueError("say what to set: governor, max_frequency_mhz or nvpmodel")
+        return self
+
+
 class JournalConfig(Section):
     """What is recorded."""
 
@@ -153,6 +171,7 @@ class Config(Section):
     inference: InferenceConfig = InferenceConfig()
     sampler: SamplerConfig = SamplerConfig()
     controller: ControllerConfig = ControllerConfig()
+    power_modes: PowerModesConfig = PowerModesConfig()
     journal: JournalConfig = JournalConfig()
 
     @model_validator(mode="after")

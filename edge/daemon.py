@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from boards.board import Board
+from boards.roots import Roots
 from boards.sensor import Method
 from edge.alarms import AlarmWatch
 from edge.board import open_named_board
@@ -31,6 +32,7 @@ from edge.meter import Meter
 from edge.observe import Observer, worth_keeping
 from edge.outlook import Outlook
 from edge.pipeline import Pipeline, Shown, Sink
+from edge.power_modes import open_power_modes
 from edge.prepare import Preparers
 from edge.profile import load_profile
 from edge.sampler import Sampler
@@ -150,6 +152,9 @@ class Daemon:
         self._open_journal()
         self._open_meter()
         self._open_steward()
+        self.power_modes = open_power_modes(config.power_modes, Roots(), self._event)
+        if self.power_modes is not None:
+            self._stack.callback(self.power_modes.close)
         if options.socket is not None:
             server = ControlServer(options.socket, self.handle)
             self._stack.callback(server.close)
@@ -382,6 +387,8 @@ class Daemon:
             self._event("critical", "emergency", decision.reason)  # critical events are committed at once
         self._emergency = decision.emergency
         self._tell_of_goals(decision)
+        if self.power_modes is not None:
+            self.power_modes.follow(decision)
         # Four decisions a second would be a hundred megabytes a day: kept are changes, and one in thirty seconds.
         due = seen.monotonic_ns - self._last_decision_ns >= DECISION_RECORD_NS
         decided = (decision.variant, decision.max_fps)

@@ -9,7 +9,7 @@ from boards.roots import Roots
 from edge.cli_run import bundle_folder
 from edge.config import DEFAULT_CONFIG, Config, load_config
 from edge.doctor.finding import Finding
-from edge.doctor.hardware import board_findings, camera_findings, pace_findings
+from edge.doctor.hardware import board_findings, camera_findings, pace_findings, power_mode_findings
 from edge.doctor.service import service_findings
 from edge.doctor.software import software_findings
 from edge.doctor.storage import bundle_findings, clock_findings, storage_findings
@@ -25,6 +25,7 @@ def examine(*, config: Path | None = None, board: str | None = None, roots: Root
         lambda: board_findings(board or settings.board or "auto", where),
         lambda: camera_findings(settings.camera, where),
         lambda: pace_findings(where),
+        lambda: power_mode_findings(settings.power_modes, where),
         lambda: bundle_findings(None if settings.bundle is None else bundle_folder(settings.bundle)),
         lambda: storage_findings(settings.journal_file, where),
         clock_findings,

@@ -12,8 +12,10 @@ from boards.roots import Roots
 from boards.sensor import Reading, SensorLost
 from boards.sysfs import numbered, read_once_int, read_once_word
 from edge.board import open_named_board
+from edge.config import PowerModesConfig
 from edge.doctor.finding import Finding
 from edge.errors import UsageError
+from edge.power_modes import PowerModeError, knobs
 from edge.probe import CameraFinding, find_cameras
 
 _HOT_C = 80.0
@@ -103,6 +105,24 @@ def _group_remedy(camera: CameraFinding) -> str:
     if group == "root":
         return f"no group owns {camera.path}: a udev rule must give it to the group video"
     return f"sudo usermod -aG {group} $USER, then log in anew; the service gets it by its drop-in"
+
+
+def power_mode_findings(config: PowerModesConfig, roots: Roots) -> Iterator[Finding]:
+    """Whether the clocks and power modes that the configuration wants set can be set by this user."""
+    if config.when == "never":
+        return
+    try:
+        chosen = knobs(config, roots)
+    except PowerModeError as error:
+        yield Finding("wrong", "power modes", str(error), "take [power_modes] out of the configuration")
+        return
+    for knob in chosen:
+        problem = knob.problem()
+        if problem is None:
+            yield Finding("ok", "power modes", f"{knob.name}: {knob.read()} now, {knob.wanted} when saving")
+        else:
+            remedy = "permit it as docs/controller.md shows, or take it out of [power_modes]"
+            yield Finding("wrong", "power modes", problem, remedy)
 
 
 def pace_findings(roots: Roots) -> Iterator[Finding]:
