@@ -50,9 +50,12 @@ def convert_segformer_command(
         typer.Option(help="float32, float16, int8, joined by commas; all three with --calibration, else the first two"),
     ] = None,
     calibration: Annotated[
-        str | None, typer.Option(help="dataset KIND:DIR whose images measure int8 ranges: a training set")
+        str | None, typer.Option(help="training set KIND:DIR whose images measure int8 ranges and guide repairs")
     ] = None,
     calibration_images: Annotated[int, typer.Option(min=1, help="how many of them, evenly spread")] = 32,
+    cache: Annotated[
+        Path | None, typer.Option(help="a folder that keeps what was measured and fitted, for a run that follows")
+    ] = None,
     dataset: Annotated[str | None, typer.Option(help="dataset KIND:DIR to score every variant on")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="score on so many images, evenly spread")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="threads for scoring; every core by default")] = None,
@@ -81,6 +84,7 @@ def convert_segformer_command(
         precisions=tuple(dict.fromkeys(part.strip() for part in (precision or default).split(","))),
         calibration=calibration,
         calibration_images=calibration_images,
+        cache=cache,
         dataset=dataset,
         limit=limit,
         threads=threads,

@@ -21,6 +21,7 @@ from converters.litert import LiteRtFile, to_litert
 from converters.ops.count import Cost, CountOps
 from converters.paths import ExecutionPath
 from converters.quantize import to_int8
+from converters.workshop import Workshop
 from edge.bundle import Bundle, InputSpec, Manifest, OutputSpec, PathSpec, Provenance, Variant, load_bundle
 from edge.bundle.load import write_golden
 from edge.bundle.manifest import GOLDEN_NAME, MANIFEST_NAME
@@ -45,7 +46,8 @@ class ConvertJob:
     """What to convert and where to; `size` is (height, width) in pixels, `calibration` and `dataset` are specs.
 
     `paths` None is the default set of the network. int8 needs `calibration`: images to measure ranges on, from a
-    training set. `replace` allows an existing bundle to be replaced.
+    training set; so do paths that are chosen or repaired by what images show. `cache` is a folder where such repairs
+    are kept. `replace` allows an existing bundle to be replaced.
     """
 
     weights: str
@@ -55,6 +57,7 @@ class ConvertJob:
     precisions: Sequence[str] = ("float32", "float16")
     calibration: str | None = None
     calibration_images: int = CALIBRATION_IMAGES
+    cache: Path | None = None
     dataset: str | None = None
     limit: int | None = None
     threads: int | None = None
@@ -77,9 +80,10 @@ def convert_segformer(job: ConvertJob, say: Say = lambda _: None) -> Bundle:
     weights = segformer.load(job.weights)
     paths = tuple(job.paths(weights)) if job.paths is not None else weights.space.default_set()
     say(f"folding {len(paths)} paths: {', '.join(path.name for path in paths)}")
-    networks = {path.name: segformer.folded(segformer.network(weights, path)) for path in paths}
-    costs = {name: _cost(network, job.size) for name, network in networks.items()}
-    files = _files(job, networks, say)
+    networks = _networks(job, weights, paths, say)
+    sizes = {path.name: path.size or job.size for path in paths}
+    costs = {name: _cost(network, sizes[name]) for name, network in networks.items()}
+    files = _files(job, networks, sizes, say)
     with _beside(job.out, job.replace) as beside:
         for precision, file in files.items():
             (beside / _file_name(precision)).write_bytes(file.content)
@@ -117,6 +121,25 @@ def _check(job: ConvertJob) -> None:
         raise UsageError(f"{job.out}: exists and is no bundle (no {MANIFEST_NAME}); it is not replaced")
 
 
+def _networks(
+    job: ConvertJob, weights: segformer.SegformerWeights, paths: Sequence[ExecutionPath], say: Say
+) -> dict[str, segformer.Network]:
+    if len({path.classes for path in paths}) > 1:
+        raise UsageError("the paths keep different classes; a bundle has one list of labels: give all paths the same")
+    chosen = [path.name for path in paths if path.choice == "importance" or path.compensation == "ridge"]
+    images: list[npt.NDArray[np.uint8]] = []
+    if chosen:
+        if job.calibration is None:
+            raise UsageError(
+                f"path {chosen[0]!r} is chosen or repaired by what images show: give --calibration, a training set "
+                "such as camvid:DIR (its labels are not used)"
+            )
+        with readable(job.calibration) as dataset:
+            images = [dataset.read(index)[0] for index in spread(len(dataset), job.calibration_images)]
+    shop = Workshop(weights, images, job.size, cache=job.cache, say=say)
+    return {path.name: shop.network(path) for path in paths}
+
+
 def _cost(network: segformer.Network, size: tuple[int, int]) -> tuple[Cost, tuple[int, ...]]:
     """The cost of one inference, and the shape of the logits."""
     ops = CountOps()
@@ -127,9 +150,11 @@ def _cost(network: segformer.Network, size: tuple[int, int]) -> tuple[Cost, tupl
 # -- files ------------------------------------------------------------------------------------------------------------
 
 
-def _files(job: ConvertJob, networks: Mapping[str, segformer.Network], say: Say) -> dict[str, LiteRtFile]:
-    builders = segformer.builders(networks, job.size)
-    inputs = {segformer.INPUT: (1, *job.size, 3)}
+def _files(
+    job: ConvertJob, networks: Mapping[str, segformer.Network], sizes: Mapping[str, tuple[int, int]], say: Say
+) -> dict[str, LiteRtFile]:
+    builders = segformer.builders(networks, sizes)
+    inputs = {name: {segformer.INPUT: (1, *size, 3)} for name, size in sizes.items()}
     made: dict[str, LiteRtFile] = {}
 
     def float_file(precision: str) -> LiteRtFile:
@@ -144,9 +169,11 @@ def _files(job: ConvertJob, networks: Mapping[str, segformer.Network], say: Say)
             continue
         source = float_file("float32").content
         assert job.calibration is not None
-        images = _calibration_images(job.calibration, job.calibration_images, job.size)
-        say(f"quantizing to int8 on {len(images)} images of {job.calibration}")
-        made["int8"] = to_int8(source, images)
+        images = {
+            size: _calibration_images(job.calibration, job.calibration_images, size) for size in set(sizes.values())
+        }
+        say(f"quantizing to int8 on {len(images[job.size])} images of {job.calibration}")
+        made["int8"] = to_int8(source, images[job.size])
     return {precision: made[precision] for precision in job.precisions}
 
 
@@ -200,11 +227,11 @@ def _manifest(
         name=job.name or Path(job.weights).name or "segformer",
         family="segformer",
         task="segment",
-        labels=weights.config.labels,
+        labels=paths[0].classes or weights.config.labels,
         palette=job.palette,
         paths=tuple(_path_spec(path, weights) for path in paths),
         variants=tuple(
-            _variant(job, path.name, precision, file.content, *costs[path.name])
+            _variant(path.name, path.size or job.size, precision, file.content, *costs[path.name])
             for precision, file in files.items()
             for path in paths
         ),
@@ -221,18 +248,44 @@ def _manifest(
 
 
 def _path_spec(path: ExecutionPath, weights: segformer.SegformerWeights) -> PathSpec:
-    first = weights.space.first(path.name, path.depths, path.decoder_width)
-    blocks = "" if first == path else f" (blocks {', '.join(str(list(stage)) for stage in path.blocks)})"
-    kept = ", ".join(f"{kept} of {depth}" for kept, depth in zip(path.depths, weights.config.depths, strict=True))
     return PathSpec(
         name=path.name,
         depths=path.depths,
         decoder_width=path.decoder_width,
-        description=f"blocks {kept}{blocks}; decoder {path.decoder_width} of {weights.config.decoder_width} channels",
+        description=_described(path, weights),
     )
 
 
-def _variant(job: ConvertJob, path: str, precision: str, content: bytes, cost: Cost, shape: tuple[int, ...]) -> Variant:
+def _described(path: ExecutionPath, weights: segformer.SegformerWeights) -> str:
+    """Everything that is cut, in words; exact where it says so."""
+    first = weights.space.first(path.name, path.depths, path.decoder_width)
+    kept = ", ".join(f"{kept} of {depth}" for kept, depth in zip(path.depths, weights.config.depths, strict=True))
+    blocks = "" if first.blocks == path.blocks else f" ({', '.join(str(list(stage)) for stage in path.blocks)})"
+    told = [f"blocks {kept}{blocks}", f"decoder {path.decoder_width} of {weights.config.decoder_width} channels"]
+    if path.size is not None:
+        told.append(f"input {path.size[0]}x{path.size[1]}")
+    if any(share < 1 for share in path.ffn):
+        told.append(f"hidden channels {' '.join(f'{100 * share:.0f}' for share in path.ffn)} %")
+    if any(factor > 1 for factor in path.pool):
+        told.append(f"keys and values pooled {' '.join(map(str, path.pool))}")
+    if any(factor > 1 for factor in path.merge):
+        told.append(f"positions merged {' '.join(map(str, path.merge))}")
+    if path.decoder_stride > 1:
+        told.append(f"decoder at 1/{4 * path.decoder_stride} of the input")
+    if path.decoder_chain:
+        told.append("coarse stages resized in steps")
+    if path.classes is not None:
+        told.append(f"{len(path.classes)} of {len(weights.config.labels)} classes (exact for these)")
+    if path.choice == "importance":
+        told.append("channels chosen by importance")
+    if path.compensation == "ridge":
+        told.append("repaired by least squares on calibration images")
+    return "; ".join(told)
+
+
+def _variant(
+    path: str, size: tuple[int, int], precision: str, content: bytes, cost: Cost, shape: tuple[int, ...]
+) -> Variant:
     return Variant(
         id=f"{path}-{precision}",
         path=path,
@@ -241,7 +294,7 @@ def _variant(job: ConvertJob, path: str, precision: str, content: bytes, cost: C
         signature=path,
         sha256=hashlib.sha256(content).hexdigest(),
         bytes=len(content),
-        input=InputSpec(height=job.size[0], width=job.size[1], dtype="float32", colour="BGR"),
+        input=InputSpec(height=size[0], width=size[1], dtype="float32", colour="BGR"),
         output=OutputSpec(kind="logits", shape=shape, dtype="float32"),
         macs=cost.macs,
         parameters=cost.parameters,

@@ -26,8 +26,13 @@ class LiteRtFile:
     operations: Mapping[str, Counter[str]]
 
 
-def to_litert(builders: Mapping[str, Builder], inputs: Mapping[str, Shape], precision: str = "float32") -> LiteRtFile:
-    """Convert one builder a signature. `inputs` are the float32 inputs, the same for every signature.
+def to_litert(
+    builders: Mapping[str, Builder],
+    inputs: Mapping[str, Shape] | Mapping[str, Mapping[str, Shape]],
+    precision: str = "float32",
+) -> LiteRtFile:
+    """Convert one builder a signature. `inputs` are the float32 inputs by name: the same for every signature, or by
+    signature.
 
     float16 stores weights in half precision; engines compute in float32 from them. Tensor names are unique over the
     whole file, which the quantizer needs. Raises ConvertError when an operation is left that no engine of ours runs.
@@ -35,13 +40,22 @@ def to_litert(builders: Mapping[str, Builder], inputs: Mapping[str, Shape], prec
     if precision not in PRECISIONS:
         raise ConvertError(f"precision {precision!r}: a float file is one of {', '.join(PRECISIONS)}")
     with quiet(), tempfile.TemporaryDirectory(prefix="joulepath-") as folder:
-        content = _converted(builders, inputs, precision, Path(folder))
+        content = _converted(builders, {name: _of(inputs, name) for name in builders}, precision, Path(folder))
     model = flatbuffer.read_model(content)
     flatbuffer.name_tensors_apart(model)
     return LiteRtFile(flatbuffer.write_model(model), flatbuffer.operations(model))
 
 
-def _converted(builders: Mapping[str, Builder], inputs: Mapping[str, Shape], precision: str, folder: Path) -> bytes:
+def _of(inputs: Mapping[str, Shape] | Mapping[str, Mapping[str, Shape]], name: str) -> Mapping[str, Shape]:
+    own = inputs.get(name)
+    if isinstance(own, Mapping):
+        return own
+    return {key: shape for key, shape in inputs.items() if isinstance(shape, tuple)}
+
+
+def _converted(
+    builders: Mapping[str, Builder], inputs: Mapping[str, Mapping[str, Shape]], precision: str, folder: Path
+) -> bytes:
     import tensorflow as tf
 
     _save(builders, inputs, folder)
@@ -56,7 +70,7 @@ def _converted(builders: Mapping[str, Builder], inputs: Mapping[str, Shape], pre
         raise ConvertError(f"TFLiteConverter refused the network: {str(error).splitlines()[0]}") from error
 
 
-def _save(builders: Mapping[str, Builder], inputs: Mapping[str, Shape], folder: Path) -> None:
+def _save(builders: Mapping[str, Builder], inputs: Mapping[str, Mapping[str, Shape]], folder: Path) -> None:
     import tensorflow as tf
 
     from converters.ops.tensorflow import TensorFlowOps, WeightStore
@@ -64,7 +78,7 @@ def _save(builders: Mapping[str, Builder], inputs: Mapping[str, Shape], folder: 
     store = WeightStore()
     signatures = {}
     for name, builder in builders.items():
-        signature = {key: tf.TensorSpec(shape, tf.float32, name=key) for key, shape in inputs.items()}
+        signature = {key: tf.TensorSpec(shape, tf.float32, name=key) for key, shape in inputs[name].items()}
 
         def run(builder: Builder = builder, **tensors: Any) -> dict[str, Any]:
             ops = TensorFlowOps(tensors, store)

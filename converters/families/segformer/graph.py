@@ -39,13 +39,17 @@ def build(ops: Ops[T], network: Network, size: tuple[int, int]) -> None:
     ops.output(OUTPUT, _decode(ops, features, network.decoder))
 
 
-def builders(networks: Mapping[str, Network], size: tuple[int, int]) -> dict[str, Callable[[Ops[Any]], None]]:
-    """One function a network that writes it to any operations: what `converters.litert.to_litert` takes."""
+def builders(
+    networks: Mapping[str, Network], size: tuple[int, int] | Mapping[str, tuple[int, int]]
+) -> dict[str, Callable[[Ops[Any]], None]]:
+    """One function a network that writes it to any operations: what `converters.litert.to_litert` takes. `size` is one
+    for all, or one for each."""
 
-    def builder(network: Network) -> Callable[[Ops[Any]], None]:
-        return lambda ops: build(ops, network, size)
+    def builder(network: Network, own: tuple[int, int]) -> Callable[[Ops[Any]], None]:
+        return lambda ops: build(ops, network, own)
 
-    return {name: builder(network) for name, network in networks.items()}
+    each = size if isinstance(size, Mapping) else dict.fromkeys(networks, size)
+    return {name: builder(network, each[name]) for name, network in networks.items()}
 
 
 def _refuse_small(shape: tuple[int, ...], stage: Stage, number: int, size: tuple[int, int]) -> None:
