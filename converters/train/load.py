@@ -32,7 +32,9 @@ def load_network(weights: Path | None, labels: Sequence[str], model: str = "b0")
     """
     _define_torchvision_operators()
     from transformers import SegformerConfig, SegformerForSemanticSegmentation
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()  # of files that are written in a second
     if weights is not None:
         segformer.load(str(weights))  # transformers would draw what is missing at random
         return SegformerForSemanticSegmentation.from_pretrained(str(weights)).float()

@@ -52,6 +52,8 @@ def write_run(
         beside = Path(tempfile.mkdtemp(prefix=".saving.", dir=folder))
     except OSError as error:
         raise ConvertError(f"{folder}: cannot be written: {error.strerror}") from error
+    from safetensors import SafetensorError
+
     try:
         if settings.half:
             weights = {k: v.half() if v.dtype.is_floating_point else v for k, v in weights.items()}
@@ -62,7 +64,7 @@ def write_run(
         # The state last: what it goes on from never is ahead of the weights that it goes with.
         for part in sorted(beside.iterdir(), key=lambda path: path.name == STATE_NAME):
             part.replace(folder / part.name)
-    except (OSError, RuntimeError) as error:  # torch.save turns a full disk into a RuntimeError
+    except (OSError, RuntimeError, SafetensorError) as error:  # all three are what a full disk becomes
         raise ConvertError(
             f"{folder}: the run cannot be saved ({error}); is the disk full? What was saved before is still there"
         ) from error
