@@ -59,7 +59,8 @@ class Kept:
         if not file.exists():
             return None
         try:
-            with np.load(file, allow_pickle=False) as stored:
+            # Opened here: numpy leaves a file open that it cannot make sense of.
+            with file.open("rb") as opened, np.load(opened, allow_pickle=False) as stored:
                 return [stored[f"arr_{number}"] for number in range(len(stored.files))]
         except Exception as error:  # a torn or foreign file raises a whole zoo; all mean: make it again
             self._say(f"{file.name}: cannot be read ({type(error).__name__}), made again")

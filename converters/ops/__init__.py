@@ -69,7 +69,11 @@ class Ops(Protocol[T]):
         """Channels side by side."""
 
     def average_pool(self, x: T, factor: int) -> T:
-        """The mean of every `factor` x `factor` positions; where the grid does not divide, of those that are left."""
+        """The mean of every `factor` x `factor` positions, sizes rounded up.
+
+        Where the grid does not divide, what is missing is split between both borders (the greater half at the end),
+        and the cells there are means of fewer positions.
+        """
 
     def resize(self, x: T, height: int, width: int) -> T:
         """Bilinear interpolation with half-pixel centres (align_corners false), borders clamped."""

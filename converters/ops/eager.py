@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from converters.layers import Array
+from converters.ops import Shape
 from converters.ops.tensorflow import TensorFlowOps, WeightStore
 
 
@@ -15,6 +16,9 @@ class EagerOps(TensorFlowOps):
 
     def __init__(self, image: Array | None = None, name: str = "image") -> None:
         super().__init__({} if image is None else {name: image}, _Plain())
+
+    def shape(self, x: Any) -> Shape:
+        return tuple(int(length) for length in x.shape)  # arrays are as good as tensors
 
     def output(self, name: str, x: Any) -> None:
         self.outputs[name] = x
