@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import psutil
 import pytest
 
@@ -270,3 +272,46 @@ def test_what_run_writes_is_what_summary_reads_when_nobody_names_a_journal(tmp_p
     run("run", "--bundle", str(bundle), "--camera", "synthetic:48x64@0", "--board", "simulated", "--frames", "7",
         "--socket", socket, "--quiet")  # fmt: skip
     assert "7 frames" in run("journal", "summary")
+
+
+def _configured(folder: Path, text: str) -> str:
+    path = folder / "config.toml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_pictures_that_show_nothing_new_are_reused_by_choice_and_told(
+    start: Callable[..., Run], tmp_path: Path
+) -> None:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for number in range(20):
+        cv2.imwrite(str(pictures / f"{number:02}.png"), np.full((48, 64, 3), 90, np.uint8))
+    config = _configured(tmp_path, "[inference]\nskip_unchanged = true\nlongest_reuse_s = 60\n")
+    run = start("--json", "--camera", str(pictures), "--config", config)
+    out, err = run.process.communicate(timeout=60)
+    assert run.process.returncode == 0, err
+    assert (json.loads(out)["frames"], json.loads(out)["reused"]) == (20, 19)
+    with JournalReader(run.journal) as reader:
+        rows = list(reader.frames())
+    assert [row.reused for row in rows] == [0] + [1] * 19
+    assert all(row.energy_uj is not None for row in rows)
+    shown = joulepath("journal", "summary", "--journal", str(run.journal))
+    assert "19 (95%) showed nothing new" in " ".join(shown.stdout.split())
+
+
+def test_fewer_frames_are_let_through_where_a_limit_asks_and_the_user_allows_it(
+    start: Callable[..., Run], tmp_path: Path
+) -> None:
+    config = _configured(
+        tmp_path, "[controller]\nmin_fps = 3\nallow_lower_fps = true\nmax_power_w = 0.1\nmax_temperature_c = 80\n"
+    )
+    run = start("--config", config)
+    status = run.wait_for(lambda status: bool(status["frames"] >= 6))
+    assert status["max_fps"] == 3.0
+    assert status["skipped"] > 6
+    assert any(goal.startswith("rate: met, 3.0 of") for goal in status["goals"])
+    assert run.end()[0] == 0
+    with JournalReader(run.journal) as reader:
+        bodies = [body for *_, body in reader.decisions(reader.run().id)]
+    assert any(body.get("max_fps") == 3.0 for body in bodies)
