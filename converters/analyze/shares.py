@@ -44,7 +44,8 @@ class Finding:
             f"correlation of {self.linear:.2f} and a rank correlation of {self.rank:.2f}; "
             f"{100 * self.misplaced:.0f} % of the time is not where multiply-accumulates put it, "
             f"{100 * self.without_macs:.0f} % is in layers that have none. {self.largest} has "
-            f"{100 * self.largest_macs:.1f} % of the multiply-accumulates and {100 * self.largest_time:.1f} % of the time. "
+            f"{100 * self.largest_macs:.1f} % of the multiply-accumulates and {100 * self.largest_time:.1f} % of the "
+            f"time. "
             "That multiply-accumulates are a poor estimate of time "
             f"{'holds' if self.holds else 'does not hold'} here (the line is at {100 * POOR:.0f} % misplaced)."
         )
@@ -71,7 +72,7 @@ def finding(found: Breakdown) -> Finding | None:
 
 def _shares(values: Sequence[float]) -> npt.NDArray[np.float64]:
     array = np.asarray(values, np.float64)
-    return array / array.sum()
+    return np.asarray(array / array.sum(), np.float64)
 
 
 def _correlation(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> float:
@@ -82,5 +83,4 @@ def _ranks(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Places from 0, equal values sharing the mean of theirs."""
     _, where, counts = np.unique(values, return_inverse=True, return_counts=True)
     ends = np.cumsum(counts)
-    ranks: npt.NDArray[np.float64] = (ends - (counts + 1) / 2)[where]
-    return ranks
+    return np.asarray((ends - (counts + 1) / 2)[where], np.float64)

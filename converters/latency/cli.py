@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -67,6 +65,7 @@ def latency_command(
     record: Annotated[Path | None, typer.Option(help="write latency.json and latency.md into this folder")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
+    from converters.latency.progress import progress_bar
     from converters.latency.report import report
     from edge.bench.output import finish, own_command
     from edge.study import Kit, LatencyTable, time_kit
@@ -76,7 +75,7 @@ def latency_command(
     if (weights is not None or kit is not None) and out is None:
         raise UsageError("--out FILE is missing: where the latency table is to be kept")
     table = LatencyTable.read(out) if out is not None and out.exists() else None
-    with _progress() as progress:
+    with progress_bar() as progress:
         chosen = Kit.read(kit) if kit is not None else _build(weights, size, one_size, held_out, table, progress)
         measured = time_kit(
             chosen,
@@ -99,10 +98,11 @@ def kit_command(
     table: Annotated[Path | None, typer.Option(help="leave out what this table holds already")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
+    from converters.latency.progress import progress_bar
     from edge.study import LatencyTable
 
     known = None if table is None else LatencyTable.read(table)
-    with _progress() as progress:
+    with progress_bar() as progress:
         kit = _build(weights, size, one_size, held_out, known, progress)
     kit.write(out)
     counts = {"units": len(kit.units), "networks": len(kit.wholes), "comparisons": len(kit.compared)}
@@ -157,20 +157,3 @@ def _build(
 
 def _ignore(table: LatencyTable) -> None:
     """Nothing is kept."""
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar on standard error, drawn between measurements only: one that redraws itself would run beside the engine."""
-    from rich.console import Console
-    from rich.progress import Progress, TaskID
-
-    tasks: dict[str, TaskID] = {}
-    with Progress(console=Console(stderr=True), auto_refresh=False, transient=True) as bar:
-
-        def progress(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bar.add_task(what, total=total)
-            bar.update(tasks[what], completed=done, total=total, refresh=True)
-
-        yield progress
