@@ -9,7 +9,10 @@ from edge.errors import JoulepathError
 from edge.simulate.scenario import Scenario
 
 Trace = Sequence[Mapping[str, float | str]]
-_ROWS = (("variant", "variant"), ("power_w", "power, W"), ("chip_c", "temperature, °C"), ("left_wh", "battery, Wh"))
+_ROWS = (
+    ("variant", "variant"), ("power_w", "power, W"), ("chip_c", "temperature, °C"), ("left_wh", "battery, Wh"),
+    ("fps", "frames a second"),
+)  # fmt: skip
 
 
 def write_plot(out: Path, title: str, scenario: Scenario, traces: Mapping[str, Trace]) -> int:
