@@ -51,8 +51,9 @@ class InferResult:
 class Loaded:
     """What a worker reports once: its library, how long loading took, which variants may not serve and why.
 
-    `warm_ms` is one warm inference of each variant: a first idea, no measurement. `shares_weights` says whether the
-    variants share one set of packed weights; `notes` are words about their cache that somebody may want to act on.
+    `warm_ms` is one warm inference of each variant: a first idea, no measurement. `open_ms` is the part of `load_ms`
+    that the library took to open the file. `shares_weights` says whether the variants share one set of packed weights;
+    `notes` are words about their cache that somebody may want to act on.
     """
 
     library: str
@@ -60,6 +61,7 @@ class Loaded:
     load_ms: float
     problems: dict[str, str]
     warm_ms: dict[str, float]
+    open_ms: float = 0.0
     shares_weights: bool = False
     notes: tuple[str, ...] = ()
 

@@ -42,7 +42,9 @@ class Worker:
         engine = open_litert(plan["library"])
         signatures = list(dict.fromkeys(v["signature"] for v in self._variants))
         self._notes: list[str] = []
+        opening_ns = monotonic_ns()
         self._session: Session = self._load(engine, plan, signatures)
+        opened_ns = monotonic_ns()
         golden = SharedSlots.attach(**plan["golden"])
         self._warm_ms: dict[str, float] = {}
         self.ready: dict[str, Any] = {
@@ -51,6 +53,7 @@ class Worker:
             "problems": {v["id"]: problem for v in self._variants if (problem := self._prove(v, golden))},
             "load_ms": (monotonic_ns() - began_ns) / 1e6,
             "warm_ms": self._warm_ms,
+            "open_ms": (opened_ns - opening_ns) / 1e6,
             "shares_weights": isinstance(self._session, CompiledSession),
             "notes": self._notes,
         }
