@@ -16,10 +16,10 @@ def write_bundle(root: Path, labels: list[str] | None = None) -> Path:
     """A bundle with ``full`` and ``half`` (one file) and ``alone`` (another file); 16x24 in, 4x6x5 logits out."""
     root.mkdir(parents=True)
     variants: list[dict[str, Any]] = []
-    for name, file, signature, accuracy in (
-        ("full", "tiny_two.tflite", "full", 0.6),
-        ("half", "tiny_two.tflite", "half", 0.5),
-        ("alone", "tiny_plain.tflite", None, 0.4),
+    for name, file, signature, accuracy, macs in (
+        ("full", "tiny_two.tflite", "full", 0.6, 10_000_000),
+        ("half", "tiny_two.tflite", "half", 0.5, 5_000_000),
+        ("alone", "tiny_plain.tflite", None, 0.4, 2_500_000),
     ):
         shutil.copyfile(MODELS / file, root / file)
         content = (root / file).read_bytes()
@@ -28,7 +28,7 @@ def write_bundle(root: Path, labels: list[str] | None = None) -> Path:
             {
                 "id": name, "path": name, "precision": "float32", "file": file, "signature": signature,
                 "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content),
-                "input": {"height": 16, "width": 24}, "macs": 1000,
+                "input": {"height": 16, "width": 24}, "macs": macs,
                 "output": {"kind": "logits", "shape": [1, 4, 6, 5], "dtype": "float32"},
                 "accuracy": [score],
             }

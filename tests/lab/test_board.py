@@ -112,13 +112,13 @@ def test_start_to_first_frame_is_reported(board: Subject) -> None:
 def test_heat_switches_to_a_cheaper_variant_and_the_journal_explains(board: Subject) -> None:
     board.until("the best variant", lambda s: s["variant"] == "full")
     since_ns = board.now_ns()
-    board.machine.call("board.set_temperature", celsius=80.0)
+    board.machine.call("board.set_lively_temperature", celsius=80.0)
     board.until("a cheaper variant", lambda s: s["variant"] != "full")
     switch = board.switch("80.0 °C", since_ns)
     assert switch["before"] == "full"
     assert "limit 75 °C" in switch["reason"]
     board.frames_flow()
-    board.machine.call("board.set_temperature", celsius=45.0)
+    board.machine.call("board.set_lively_temperature", celsius=45.0)
     board.until("the best variant again", lambda s: s["variant"] == "full")
 
 

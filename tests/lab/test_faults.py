@@ -20,8 +20,8 @@ START_S = 200  # until the log has its room (edge/journal/reserve.py)
 COMMITS_MEASURED = 3
 IDLE_S = 60
 CHECKPOINT = (
-    "python3 -c 'import sqlite3; print(sqlite3.connect(\"/var/lib/joulepath/journal.db\")"
-    ".execute(\"PRAGMA wal_checkpoint(PASSIVE)\").fetchone())' && sync"
+    'python3 -c \'import sqlite3; print(sqlite3.connect("/var/lib/joulepath/journal.db")'
+    '.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone())\' && sync'
 )
 ROW_BYTES = 53  # a frame's row as it was measured; what a slower camera did not write is added
 MOST_MB_A_DAY = 200

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ CHIPS = {"ina3221": INA3221, "ina219": INA219, "max17040": GAUGE}
 MONITORS = ("ina3221", "ina219")
 BATTERY = Path("/sys/module/test_power/parameters")
 ZONE = Path("/sys/module/jp_thermal/parameters/temp_mc")
+_still = threading.Event()  # set to end the present scatter
 VIVID = "vivid n_devs=1 node_types=0x1 num_inputs=1 input_types=0"
 
 
@@ -114,8 +117,24 @@ def set_battery(**values: Any) -> None:
 
 
 def set_temperature(celsius: float) -> None:
-    """The processor's zone."""
+    """The processor's zone, which stands still at that."""
+    _still.set()
     ZONE.write_text(str(round(celsius * 1000)))
+
+
+def set_lively_temperature(celsius: float) -> None:
+    """The processor's zone, scattering by 0.02 degrees as real ones do: one that never moves is taken for dead."""
+    global _still
+    set_temperature(celsius)
+    _still = threading.Event()
+    threading.Thread(target=_scatter, args=(celsius, _still), daemon=True).start()
+
+
+def _scatter(celsius: float, still: threading.Event) -> None:
+    for off_c in itertools.cycle((0.01, -0.01, 0.02, 0.0, -0.02)):
+        if still.wait(0.5):
+            return
+        ZONE.write_text(str(round((celsius + off_c) * 1000)))
 
 
 def read(path: str) -> str:
