@@ -32,7 +32,17 @@ from edge.tasks import ClassifyTask, open_task
 from edge.tasks.score import IncrementalConfusion
 from edge.variants import Pool
 
-__all__ = ["Confusions", "Score", "evaluate", "evaluate_any", "evaluate_predictions", "readable", "spread", "summarise"]
+__all__ = [
+    "Confusions",
+    "Score",
+    "confusions",
+    "evaluate",
+    "evaluate_any",
+    "evaluate_predictions",
+    "readable",
+    "spread",
+    "summarise",
+]
 
 Say = Callable[[str], None]
 
@@ -79,6 +89,24 @@ def evaluate(
     Masks are compared at their own resolution, void ignored; mIoU is the mean over classes that occur in the truth of
     all images together. `limit` takes that many images evenly spread over the set. Raises ConvertError and UsageError.
     """
+    counts = confusions(bundle, spec, only=only, limit=limit, threads=threads, library=library, say=say)
+    return summarise(counts, bundle.manifest.labels, spec)
+
+
+def confusions(
+    bundle: Bundle,
+    spec: str,
+    *,
+    only: Sequence[str] = (),
+    limit: int | None = None,
+    threads: int | None = None,
+    library: str = "auto",
+    say: Say = _silent,
+) -> dict[str, Confusions]:
+    """What `evaluate` makes its scores of: a confusion matrix an image, for each variant.
+
+    Variants of several bundles on the same images can so be summarised together, as pairs.
+    """
     dataset = open_any(spec)
     if bundle.manifest.task != "segment" or not isinstance(dataset, SegmentationDataset):
         raise _unsuited(bundle, dataset)
@@ -98,7 +126,7 @@ def evaluate(
                 confusion.add(mask, truth)
                 counts[name][number] = confusion.matrix
             _report(number + 1, len(indices), spec, wanted, say)
-    return summarise(counts, labels, spec)
+    return counts
 
 
 def evaluate_classifier(
