@@ -211,8 +211,11 @@ def _chosen(bundle: Bundle, only: Sequence[str]) -> list[str]:
 
 
 def _label_table(dataset: SegmentationDataset, labels: Sequence[str]) -> npt.NDArray[np.uint8]:
-    """Dataset id to the bundle's id; void stays void."""
+    """Dataset id to the bundle's id; void stays void, and so becomes what a bundle with fewer classes does not know."""
+    names = {label.strip().lower() for label in labels}
+    numbers = [number for number, name in enumerate(dataset.classes) if name.strip().lower() in names]
+    if len(numbers) != len(labels):
+        numbers = list(range(len(dataset.classes)))
     table = np.full(256, IGNORE, np.uint8)
-    for number, label in enumerate(match_classes(dataset.classes, labels, dataset.spec)):
-        table[number] = label
+    table[numbers] = match_classes([dataset.classes[number] for number in numbers], labels, dataset.spec)
     return table

@@ -88,6 +88,11 @@ def test_a_missing_dataset_is_said_by_name(tmp_path: Path) -> None:
         pass
 
 
+def test_a_bundle_of_fewer_classes_is_scored_on_these() -> None:
+    table = _label_table(dataset("sky", "car", "road", "tree", "pole"), LABELS)
+    assert list(table[:6]) == [1, IGNORE, 0, 2, IGNORE, IGNORE]
+
+
 def test_repeated_names_are_matched_in_order_or_not_at_all() -> None:
     labels = ("background", "tench", "crane", "crane")
     assert match_classes(("Tench", "crane", "crane"), labels, "s") == (1, 2, 3)
