@@ -23,8 +23,9 @@ PAPER_SEGFORMER, PAPER_RESNET = 0.28, 0.53
 SIZE, CLASSES = (512, 512), 150
 WHY = (
     "Why not the paper's figures: its energies come from MAGNet's mapper and a 16 nm, 8-bit process whose constants "
-    "are not public, these from 45 and 65 nm constants at 16 bits and one fixed mapping; its exact paths and OFA's choices "
-    "stage by stage are not printed, so uniform ones stand for them. Savings, being ratios, move less than millijoules."
+    "are not public, these from 45 and 65 nm constants at 16 bits and one fixed mapping; its exact paths, and OFA's "
+    "choices stage by stage, are not printed, so uniform ones stand for them. Savings are ratios and move less than "
+    "millijoules do."
 )
 
 
@@ -75,14 +76,14 @@ def sentences(b2: tuple[Point, ...], subnets: tuple[Point, ...]) -> tuple[str, .
     """What the recomputation says, beside the paper's words."""
     path, folded = at_saving(b2, PAPER_SEGFORMER), next(p for p in b2 if p.name.startswith("folded"))
     fold_and_cut, subnet = b2[-1], at_saving(subnets, PAPER_RESNET)
+    cut = f"{100 * path.saving:.0f} % of energy, {100 * (1 - path.macs / b2[0].macs):.0f} % of multiply-accumulates"
     return (
         f"SegFormer-B2: the paper saves {100 * PAPER_SEGFORMER:.0f} % for 1.4 points. Here (modelled) the first cut "
-        f"that saves as much is '{path.name}': {100 * path.saving:.0f} % of energy, "
-        f"{100 * (1 - path.macs / b2[0].macs):.0f} % of multiply-accumulates.",
+        f"that saves as much is '{path.name}': {cut}.",
         f"The exact fold alone saves {100 * folded.saving:.0f} % (modelled) and loses nothing; after it there is no "
         f"fuse convolution to cut, and half a decoder brings it to {100 * fold_and_cut.saving:.0f} %.",
-        f"OFA ResNet-50: the paper saves {100 * PAPER_RESNET:.0f} % for 3.3 points. Here (modelled) the first "
-        f"published subnet that saves as much is '{subnet.name}' with {subnet.note.split(';')[0]}: {100 * subnet.saving:.0f} %.",
+        f"OFA ResNet-50: the paper saves {100 * PAPER_RESNET:.0f} % for 3.3 points. Here (modelled) the first subnet "
+        f"that saves as much is '{subnet.name}' with {subnet.note.split(';')[0]}: {100 * subnet.saving:.0f} %.",
         WHY,
     )
 
