@@ -22,7 +22,7 @@ from edge.errors import JoulepathError
 
 # Raised when the same path would get other numbers than before.
 VERSION = 1
-_ROUNDS = 15
+_ROUNDS = 25
 
 
 class LatencyModel(Protocol):

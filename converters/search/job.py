@@ -188,7 +188,7 @@ def _finished(
         agreement=job.search_set.startswith("images:"),
         evaluated=evaluate.evaluated,
     )
-    _write(found, say)
+    write_results(found, say)
     return found
 
 
@@ -244,7 +244,8 @@ def _reference_ms(job: SearchJob, spec: SegformerSpec, say: Say) -> float:
 # -- files ------------------------------------------------------------------------------------------------------------
 
 
-def _write(found: Found, say: Say) -> None:
+def write_results(found: Found, say: Say = lambda _: None) -> None:
+    """Write paths.json, frontier.json and report.html to the job's folder. Raises SearchError."""
     from converters.search.report import page
 
     out = found.job.out

@@ -13,6 +13,7 @@ from converters.errors import ConvertError
 from converters.paths import ExecutionPath
 from converters.search.contract import Evaluator, EvaluatorSpec, Outcome, Refused, Say
 from converters.search.errors import SearchError
+from edge.cameras.child import die_with_parent
 
 TRIES = 3
 
@@ -87,8 +88,11 @@ _held: list[Evaluator | Exception] = []
 
 
 def _prepare(spec: EvaluatorSpec) -> None:
-    # Ctrl-C reaches the whole group; the parent decides what it means.
+    # Ctrl-C reaches the whole group; the parent decides what it means. A parent that was killed decides nothing more.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None and parent.pid is not None:
+        die_with_parent(parent.pid)
     try:
         _held.append(spec.build())
     except ConvertError as error:

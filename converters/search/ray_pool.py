@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from importlib import import_module
@@ -13,6 +14,8 @@ from converters.paths import ExecutionPath
 from converters.search.contract import Evaluator, EvaluatorSpec, Outcome, Say
 from converters.search.errors import SearchError
 from converters.search.pool import TRIES, attempted
+
+_KNOCK_S = 10.0
 
 
 class RayWorkers:
@@ -27,6 +30,7 @@ class RayWorkers:
         # Asked for an evaluation, not for reports to anybody.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         try:
+            _knock(address)
             ray.init(address=address, log_to_driver=False, logging_level="error", configure_logging=False)
         except Exception as error:  # Ray raises its own, the system's and grpc's errors
             raise SearchError(
@@ -57,6 +61,13 @@ class RayWorkers:
 
     def close(self) -> None:
         self._ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Ray waits for minutes where nobody listens; a refused connection is known at once. Raises OSError."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), _KNOCK_S).close()
 
 
 def _evaluate(spec: EvaluatorSpec, path: ExecutionPath) -> Outcome:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from converters.errors import ConvertError
@@ -126,3 +130,32 @@ def test_a_path_that_cannot_be_had_is_refused_once_and_remembered(tmp_path: Path
         assert isinstance(outcome, Refused)
         assert outcome.reason == "decoder cannot be had"
     assert len(toy.asked()) == 1
+
+
+def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    code = (
+        "import sys, pathlib\n"
+        "from tests.converters.search.toy import SPACE, Toy\n"
+        "from converters.search.pool import Processes\n"
+        "if __name__ == '__main__':\n"
+        "    pool = Processes(Toy(pathlib.Path(sys.argv[1])), 1)\n"
+        "    list(pool.run([SPACE.full()]))\n"
+        "    (process,) = pool._begun[0]._processes.values()\n"
+        "    print(process.pid, flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    (tmp_path / "parent.py").write_text(code)
+    root = str(Path(__file__).parents[3])
+    with subprocess.Popen(
+        [sys.executable, str(tmp_path / "parent.py"), str(tmp_path / "log")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": root},
+        cwd=root,
+    ) as parent:
+        assert parent.stdout is not None
+        worker = psutil.Process(int(parent.stdout.readline()))
+        assert worker.is_running()
+        parent.kill()
+    psutil.wait_procs([worker], timeout=60)
+    assert not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE
