@@ -28,10 +28,11 @@ def first_beliefs(candidates: tuple[Candidate, ...], goals: Goals) -> Learnt:
     """What the profile says before anything was seen, and guesses where it says nothing."""
     base_ms, guessed = bases({c.id: c.latency_ms for c in candidates}, {c.id: c.macs for c in candidates})
     dearest = max((c.macs or 0 for c in candidates), default=0) or 1
+    idle_w = next((c.idle_w for c in candidates if c.idle_w), _IDLE_GUESS_W)
     dynamic_w, guessed_w = {}, set()
     for c in candidates:
-        if c.power_w is not None and c.power_w > _IDLE_GUESS_W:
-            dynamic_w[c.id] = c.power_w - _IDLE_GUESS_W
+        if c.power_w is not None and c.power_w > idle_w:
+            dynamic_w[c.id] = c.power_w - idle_w
         else:
             # A processor at work draws most of its dynamic power whatever it computes.
             guessed_w.add(c.id)
@@ -39,7 +40,7 @@ def first_beliefs(candidates: tuple[Candidate, ...], goals: Goals) -> Learnt:
     capacity_j = None if goals.battery_capacity_wh is None else goals.battery_capacity_wh * 3600
     return Learnt(
         LatencyModel.prior(base_ms, guessed),
-        PowerModel.prior(dynamic_w, _IDLE_GUESS_W, frozenset(guessed_w)),
+        PowerModel.prior(dynamic_w, idle_w, frozenset(guessed_w)),
         battery=BatteryModel.stated(capacity_j),
     )
 
