@@ -47,7 +47,10 @@ def convert_segformer_command(
     paths: Annotated[str, typer.Option(help="`default`, `full`, or a JSON file of paths (docs/paths.md)")] = "default",
     precision: Annotated[
         str | None,
-        typer.Option(help="float32, float16, int8, joined by commas; all three with --calibration, else the first two"),
+        typer.Option(
+            help="float32, float16, int8, int8-wide, int8-mixed, joined by commas; "
+            "the first three with --calibration, else the first two"
+        ),
     ] = None,
     calibration: Annotated[
         str | None, typer.Option(help="training set KIND:DIR whose images measure int8 ranges and guide repairs")
@@ -59,6 +62,11 @@ def convert_segformer_command(
     dataset: Annotated[str | None, typer.Option(help="dataset KIND:DIR to score every variant on")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="score on so many images, evenly spread")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="threads for scoring; every core by default")] = None,
+    gate: Annotated[
+        bool, typer.Option("--gate", help="leave out what is beyond these bounds; needs --dataset")
+    ] = False,
+    max_loss: Annotated[float, typer.Option(min=0, help="points of mIoU that it may lose to the float variant")] = 0.5,
+    min_speedup: Annotated[float, typer.Option(min=0, help="how many times faster it must be on this machine")] = 1.05,
     name: Annotated[str | None, typer.Option(help="the bundle's name; the weights' by default")] = None,
     licence: Annotated[str, typer.Option(help="licence of the weights, for the manifest")] = "unknown",
     data: Annotated[str, typer.Option(help="what the weights were trained on, for the manifest")] = "",
@@ -68,6 +76,7 @@ def convert_segformer_command(
     from converters.convert import ConvertJob, convert_segformer
     from converters.families.segformer import SegformerWeights
     from converters.paths import ExecutionPath, read_paths
+    from converters.precision import Bounds
 
     def chosen(found: SegformerWeights) -> Sequence[ExecutionPath]:
         if paths == "default":
@@ -88,6 +97,7 @@ def convert_segformer_command(
         dataset=dataset,
         limit=limit,
         threads=threads,
+        gate=Bounds(max_loss, min_speedup) if gate else None,
         name=name,
         licence=licence,
         data=data,

@@ -20,6 +20,7 @@ from converters.families import segformer
 from converters.litert import LiteRtFile, to_litert
 from converters.ops.count import Cost, CountOps
 from converters.paths import ExecutionPath
+from converters.precision import REFERENCES, Bounds, keep_worthy, to_mixed
 from converters.quantize import to_int8
 from converters.workshop import Workshop
 from edge.bundle import Bundle, InputSpec, Manifest, OutputSpec, PathSpec, Provenance, Variant, load_bundle
@@ -30,14 +31,14 @@ from edge.errors import UsageError
 from edge.prepare import Frame, prepare
 from edge.variants import Pool
 
-PRECISIONS = ("float32", "float16", "int8")
+PRECISIONS = ("float32", "float16", "int8", "int8-wide", "int8-mixed")
 CALIBRATION_IMAGES = 32
 Say = Callable[[str], None]
 
 # The golden answer is kept in steps of this share of its largest value: small on disk, far finer than any mistake.
-_GOLDEN_STEP = {"float32": 1 / 32, "float16": 1 / 32, "int8": 1 / 16}
+_GOLDEN_STEP = {"float32": 1 / 32, "float16": 1 / 32, "int8": 1 / 16, "int8-wide": 1 / 16, "int8-mixed": 1 / 16}
 # How far another machine's kernels may be from ours, the step included; int8 rounds differently where rounding ties.
-_TOLERANCE = {"float32": 0.025, "float16": 0.025, "int8": 0.1}
+_TOLERANCE = {"float32": 0.025, "float16": 0.025, "int8": 0.1, "int8-wide": 0.1, "int8-mixed": 0.1}
 _TOOLS = ("joulepath", "tensorflow-cpu", "tensorflow", "ai-edge-litert", "ai-edge-quantizer", "numpy")
 
 
@@ -61,6 +62,7 @@ class ConvertJob:
     dataset: str | None = None
     limit: int | None = None
     threads: int | None = None
+    gate: Bounds | None = None
     name: str | None = None
     licence: str = "unknown"
     data: str = ""
@@ -98,19 +100,26 @@ def convert_segformer(job: ConvertJob, say: Say = lambda _: None) -> Bundle:
                 v.model_copy(update={"accuracy": (by_id[v.id],), "accuracy_unknown": None}) for v in manifest.variants
             )
             _write_manifest(beside, manifest.model_copy(update={"variants": variants}))
+        if job.gate is not None:
+            keep_worthy(beside, job.gate, say=say)
     total = sum(file.stat().st_size for file in job.out.iterdir())
-    say(f"{job.out}: {len(paths) * len(files)} variants, {total / 1e6:.2f} MB")
-    return load_bundle(job.out)
+    bundle = load_bundle(job.out)
+    say(f"{job.out}: {len(bundle.manifest.variants)} variants, {total / 1e6:.2f} MB")
+    return bundle
 
 
 def _check(job: ConvertJob) -> None:
     unknown = [precision for precision in job.precisions if precision not in PRECISIONS]
     if unknown or not job.precisions:
         raise UsageError(f"precision {', '.join(unknown) or 'list is empty'}: choose from {', '.join(PRECISIONS)}")
-    if "int8" in job.precisions and job.calibration is None:
+    if any(precision.startswith("int8") for precision in job.precisions) and job.calibration is None:
         raise UsageError(
             "int8 needs images to measure ranges on: give --calibration, a training set such as camvid:DIR"
         )
+    if job.gate is not None and job.dataset is None:
+        raise UsageError("the gate needs to know what each variant loses: give --dataset, or leave --gate out")
+    if job.gate is not None and not set(job.precisions) & set(REFERENCES):
+        raise UsageError(f"the gate compares with a float variant: add {' or '.join(REFERENCES)} to --precision")
     for spec in (job.calibration, job.dataset):
         if spec is not None:
             with readable(spec):
@@ -164,20 +173,28 @@ def _files(
         return made[precision]
 
     for precision in job.precisions:
-        if precision != "int8":
+        if not precision.startswith("int8"):
             float_file(precision)
-            continue
-        source = float_file("float32").content
+    integers = [precision for precision in job.precisions if precision.startswith("int8")]
+    if integers:
         assert job.calibration is not None
-        images = {
-            size: _calibration_images(job.calibration, job.calibration_images, size) for size in set(sizes.values())
-        }
-        say(f"quantizing to int8 on {len(images[job.size])} images of {job.calibration}")
-        made["int8"] = to_int8(source, images[job.size])
+        source, count = job.calibration, job.calibration_images
+        by_size = {size: calibration_images(source, count, size) for size in dict.fromkeys(sizes.values())}
+        images = {name: by_size[size] for name, size in sizes.items()}
+        first = next(iter(sizes))
+        say(f"quantizing to {', '.join(integers)} on {len(images[first])} images of {source}")
+        content = float_file("float32").content
+        for precision in integers:
+            if precision == "int8-mixed":
+                # The most sensitive layers are found on the first path alone: all of them would take many times longer.
+                lone = to_litert({first: builders[first]}, {first: inputs[first]}).content
+                made[precision] = to_mixed(content, images, lone, images[first], say=say)
+            else:
+                made[precision] = to_int8(content, images, wide=precision == "int8-wide")
     return {precision: made[precision] for precision in job.precisions}
 
 
-def _calibration_images(spec: str, count: int, size: tuple[int, int]) -> list[npt.NDArray[np.uint8]]:
+def calibration_images(spec: str, count: int, size: tuple[int, int]) -> list[npt.NDArray[np.uint8]]:
     """Images evenly spread over a dataset, brought to the input as the runtime does it."""
     wanted = InputSpec(height=size[0], width=size[1], dtype="uint8")
     images = []

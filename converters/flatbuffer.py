@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from converters.errors import ConvertError
 
 Model = Any  # ai_edge_litert's generated ModelT
@@ -29,6 +31,10 @@ def write_model(model: Model) -> bytes:
     Signatures that share int8 weights each describe them: a scale and an eight-byte zero point for every channel.
     Flatbuffers may point at one vector from many places, which takes a sixth off a file of five paths.
     """
+    for buffer in model.buffers:
+        # What is no array is written byte by byte, which takes seconds a megabyte.
+        if buffer.data is not None and not isinstance(buffer.data, np.ndarray):
+            buffer.data = np.frombuffer(bytes(buffer.data), np.uint8)
     builder = _sharing_builder()
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
     return bytes(builder.Output())
@@ -36,7 +42,6 @@ def write_model(model: Model) -> bytes:
 
 def _sharing_builder() -> Any:
     import flatbuffers  # type: ignore[import-untyped, unused-ignore]
-    import numpy as np
 
     class SharingBuilder(flatbuffers.Builder):  # type: ignore[misc, unused-ignore]
         """A builder that writes each distinct vector of numbers once."""
