@@ -14,25 +14,36 @@ from converters.ops import Ops
 from edge.study.errors import StudyError
 from edge.study.table import LatencyTable, Whole
 
+LEAST_NETWORKS = 4  # that a line is fitted to; fewer give a factor only
+
 
 @dataclass(frozen=True)
 class Correction:
-    """``predicted = factor * sum of units``: what running units one by one costs more or less than in one graph.
+    """``predicted = factor * sum of units + unit_ms * number of units``.
 
-    `errors` are the relative errors of the networks that it was fitted to.
+    What a unit takes by itself differs from what it takes within a network by a share (clocks, memory that the rest of
+    the network keeps busy) and by a constant (each start from cold caches, which a network pays once).
     """
 
     factor: float = 1.0
-    errors: tuple[float, ...] = ()
+    unit_ms: float = 0.0
 
     @classmethod
-    def fitted(cls, sums_ms: Sequence[float], measured_ms: Sequence[float]) -> Correction:
-        """The median ratio, which one odd measurement does not move; 1 without any network."""
+    def fitted(cls, sums_ms: Sequence[float], units: Sequence[int], measured_ms: Sequence[float]) -> Correction:
+        """Least squares of relative errors; the median ratio alone for fewer than `LEAST_NETWORKS`, 1 for none."""
         if not measured_ms:
             return cls()
-        ratios = np.asarray(measured_ms, np.float64) / np.asarray(sums_ms, np.float64)
-        factor = float(np.median(ratios))
-        return cls(factor, tuple(float(error) for error in factor / ratios - 1))
+        measured = np.asarray(measured_ms, np.float64)
+        features = np.column_stack([sums_ms, units]) / measured[:, None]
+        if len(measured) >= LEAST_NETWORKS and np.linalg.matrix_rank(features) == 2:
+            factor, unit_ms = np.linalg.lstsq(features, np.ones(len(measured)), rcond=None)[0]
+            if factor > 0:
+                return cls(float(factor), float(unit_ms))
+        return cls(float(np.median(measured / np.asarray(sums_ms, np.float64))))
+
+    def of(self, unit_ms: float) -> float:
+        """What a unit is expected to add to a network, never below nothing."""
+        return max(0.0, self.factor * unit_ms + self.unit_ms)
 
 
 @dataclass(frozen=True)
@@ -56,14 +67,15 @@ class LatencyModel:
         self.table = table
         known = [whole for whole in table.wholes.values() if whole.fitted and self._holds(whole)]
         self.correction = Correction.fitted(
-            [self._sum_ms(whole.units) for whole in known],
+            [sum(self._alone_ms(key) * count for key, count in whole.units.items()) for whole in known],
+            [sum(whole.units.values()) for whole in known],
             [whole.timing.median_ms for whole in known],
         )
 
     def checks(self) -> tuple[Check, ...]:
         """Predictions of the networks that the table holds and that nothing was fitted to."""
         return tuple(
-            Check(name, self.correction.factor * self._sum_ms(whole.units), whole.timing.median_ms)
+            Check(name, self._predicted_ms(whole.units), whole.timing.median_ms)
             for name, whole in self.table.wholes.items()
             if not whole.fitted and self._holds(whole)
         )
@@ -85,7 +97,7 @@ class LatencyModel:
                 f"the latency table of {self.table.board} lacks {len(lacking)} units of this network ({kinds}); "
                 "extend it with `joulepath study latency`, on the board with a kit"
             )
-        return self.correction.factor * self._sum_ms(total(units))
+        return self._predicted_ms(total(units))
 
     def missing(self, network: segformer.Network, size: tuple[int, int]) -> tuple[Unit, ...]:
         """The distinct units of `network` that the table has not."""
@@ -98,6 +110,9 @@ class LatencyModel:
     def _holds(self, whole: Whole) -> bool:
         return all(key in self.table.entries for key in whole.units)
 
-    def _sum_ms(self, units: Mapping[str, int]) -> float:
-        entries, overhead_ms = self.table.entries, self.table.overhead_ms
-        return sum(max(0.0, entries[key].median_ms - overhead_ms) * count for key, count in units.items())
+    def _predicted_ms(self, units: Mapping[str, int]) -> float:
+        return sum(self.correction.of(self._alone_ms(key)) * count for key, count in units.items())
+
+    def _alone_ms(self, key: str) -> float:
+        """A unit by itself, without what the engine takes for an empty graph."""
+        return max(0.0, self.table.entries[key].median_ms - self.table.overhead_ms)

@@ -29,7 +29,12 @@ def report(table: LatencyTable, command: str) -> Result:
         notes=tuple(
             f"{verdict.finding.claim} {verdict.words[0].upper()}{verdict.words[1:]}." for verdict in verdicts(table)
         ),
-        details={"board": table.board, "factor": model.correction.factor, "units": len(table.entries)},
+        details={
+            "board": table.board,
+            "factor": model.correction.factor,
+            "unit_ms": model.correction.unit_ms,
+            "units": len(table.entries),
+        },
     )
 
 
@@ -90,7 +95,8 @@ def _method(table: LatencyTable) -> tuple[str, ...]:
     found = [
         f"{table.engine} {table.version}, {threads}, float32, one process; only the inference is timed. Graphs take "
         "turns, shuffled, three rounds at a visit, visits spread over the whole time. Spread: the middle 80 % of "
-        "rounds over the median.",
+        "rounds over the median. A turn in which the system gave the processor to somebody else is repeated; if that "
+        "happens again and again, the thread's own processor time counts.",
         "Comparisons: a turn is one settling run, then runs for at least 2 ms. A ratio is taken round by round, with a "
         "95 % bootstrap interval; it counts as different when the whole interval lies above 1.05.",
     ]
@@ -98,7 +104,8 @@ def _method(table: LatencyTable) -> tuple[str, ...]:
         found.append(
             f"Units (a patch embedding, an attention with its residual addition, a feed-forward layer with its, a "
             f"decoder): a turn is one run after {table.between_bytes >> 20} MiB of other memory were written, so that "
-            "weights and buffers are as cold as within a network. A prediction is the sum of a path's units, times one "
-            f"factor fitted to {fitted} whole networks; held-out paths are drawn by another seed and not among those."
+            "weights and buffers are as cold as within a network. A prediction is the sum of a path's units, with a "
+            f"factor and a constant a unit fitted to {fitted} whole networks; held-out paths are drawn by another seed "
+            "and are not among those."
         )
     return tuple(found)

@@ -97,7 +97,7 @@ class Kit:
 def new_table(board: str | None, threads: int, empty: bytes, engine: LiteRtEngine) -> LatencyTable:
     """An empty table of this machine."""
     machine = describe_machine((engine.name, "numpy"))
-    overhead = time_graphs({"empty graph": empty}, threads, engine=engine)["empty graph"]
+    overhead = time_graphs({"empty graph": empty}, threads, between_bytes=BETWEEN_BYTES, engine=engine)["empty graph"]
     return LatencyTable(
         board=board or _board_name(machine),
         machine=asdict(machine),

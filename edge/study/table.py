@@ -66,7 +66,7 @@ class LatencyTable(BaseModel):
 
     `entries` are units (`converters.latency.keys`) timed with `between_bytes` of memory written between turns, so that
     they are as cold as within a network; `wholes` are networks, `compared` the graphs of studies, both timed hot.
-    `overhead_ms` is what the engine takes for an empty graph; it is part of every figure here.
+    `overhead_ms` is what the engine takes for an empty graph, as cold; it is part of every figure here.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

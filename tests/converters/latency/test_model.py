@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from converters.families import segformer
-from converters.latency import KeyOps, LatencyModel, LatencyTable, StudyError
+from converters.latency import Correction, KeyOps, LatencyModel, LatencyTable, StudyError
 from converters.latency.keys import total
 from edge.study import Entry, Whole
 
@@ -72,3 +72,23 @@ def test_missing_units_are_counted_and_given() -> None:
 def test_networks_with_units_that_were_not_measured_are_not_fitted_to() -> None:
     wholes = {"w": Whole(units={"unknown": 1}, timing=entry(5.0))}
     assert LatencyModel(table({}, wholes)).correction.factor == 1.0
+
+
+def test_a_constant_a_unit_is_fitted_to_four_networks_or_more() -> None:
+    shapes = [(1, 1, 1, 1), (2, 1, 1, 1), (2, 2, 1, 1), (2, 2, 2, 2), (1, 2, 1, 2)]
+    keys = {key for shape in shapes for key in units_of(*shape)}
+    entries = {key: entry(1.25 + 0.5 * number) for number, key in enumerate(sorted(keys))}
+
+    def truth(shape: tuple[int, ...]) -> float:
+        return sum((0.9 * (entries[key].median_ms - 0.25) - 0.125) * n for key, n in units_of(*shape).items())
+
+    wholes = {str(shape): Whole(units=units_of(*shape), timing=entry(truth(shape))) for shape in shapes[:4]}
+    model = LatencyModel(table(entries, wholes))
+    assert model.correction.factor == pytest.approx(0.9)
+    assert model.correction.unit_ms == pytest.approx(-0.125)
+    assert model.predict_ms(network(*shapes[4]), SIZE) == pytest.approx(truth(shapes[4]))
+
+
+def test_no_unit_takes_less_than_nothing() -> None:
+    assert Correction(1.0, -0.5).of(0.25) == 0.0
+    assert Correction(1.0, -0.5).of(0.75) == 0.25
