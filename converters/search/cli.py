@@ -13,6 +13,7 @@ import typer
 from edge.errors import UsageError
 
 if TYPE_CHECKING:
+    from converters.search.energy import EnergyModel
     from converters.search.job import Found
 
 EXIT_INTERRUPTED = 130
@@ -62,6 +63,10 @@ def search_segformer_command(
     table: Annotated[
         Path | None, typer.Option(help="latency table of the target board (joulepath study latency); else timed here")
     ] = None,
+    profile: Annotated[
+        Path | None, typer.Option(help="what joulepath profile stored on the board: cuts are chosen by the joule")
+    ] = None,
+    profile_bundle: Annotated[Path | None, typer.Option(help="the bundle that --profile was made of")] = None,
     latency_ms: Annotated[str | None, typer.Option(help="budgets in milliseconds, such as 40,30,20")] = None,
     speedup: Annotated[
         str | None, typer.Option(help="budgets as speed-ups over the folded full path, such as 1.5,2,3,5")
@@ -113,6 +118,7 @@ def search_segformer_command(
         knobs=KNOBS if knobs is None else tuple(part.strip() for part in knobs.split(",")),
         choice="first" if choice == "first" else "importance",
         compensation="none" if compensation == "none" else "ridge",
+        energy=_energy(profile, profile_bundle),
     )
     try:
         found = search(job, _timed_say())
@@ -156,6 +162,14 @@ def show(found: Found) -> None:
     for met in found.met:
         if met.reason:
             console.print(met.reason, highlight=False)
+
+
+def _energy(profile: Path | None, bundle: Path | None) -> EnergyModel | None:
+    from converters.search.energy import of_profile
+
+    if (profile is None) != (bundle is None):
+        raise UsageError("--profile and --profile-bundle go together: what was measured, and the bundle it was made of")
+    return None if profile is None or bundle is None else of_profile(profile, bundle)
 
 
 def _need_extras(trials: int) -> None:

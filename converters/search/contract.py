@@ -16,8 +16,8 @@ class Measured:
     """A path that was built and scored.
 
     `accuracy` is 0..1 on the search set, or agreement with the full network where the set has no labels. `latency_ms`
-    is one inference, one thread. `bytes` is the size of the path's float32 file by itself. `energy_mj` is the energy of
-    one inference where a profile of the board knows what a millisecond costs, None otherwise.
+    is one inference, one thread. `bytes` is the size of the path's float32 file by itself. `energy_mj` is what a
+    model of the board says (`converters.search.energy`), None where there is none.
     """
 
     path: ExecutionPath

@@ -18,6 +18,7 @@ from converters.families import segformer
 from converters.paths import Choice, Compensation, ExecutionPath, path_to_json
 from converters.search.budgets import Met, budgets, meet
 from converters.search.contract import Measured, Outcome, Refused, Say
+from converters.search.energy import EnergyModel
 from converters.search.errors import SearchError
 from converters.search.evaluator import SegformerEvaluator, SegformerSpec
 from converters.search.finals import Finals, judge
@@ -28,7 +29,7 @@ from converters.search.pool import Processes, Workers
 from converters.search.ray_pool import RayWorkers
 from converters.search.remember import Remembering
 from converters.search.running import Running, interleaved
-from converters.search.slimming import Step, slim
+from converters.search.slimming import Per, Step, slim
 from converters.search.space import KNOBS, SearchSpace
 from edge.errors import UsageError
 
@@ -42,7 +43,8 @@ class SearchJob:
     """What to search for. `out` keeps the ledger: the same job given again goes on where it was.
 
     `calibration` and `search_set` are dataset specs (``images:DIR`` for a search set without labels); `dataset` is what
-    is reported on. `table` is the latency table of the target board; without one paths are timed on this machine.
+    is reported on. `table` is the latency table of the target board; without one paths are timed on this machine. With
+    an `energy` model cuts are chosen by the millijoule instead of the millisecond.
     """
 
     weights: str
@@ -65,6 +67,7 @@ class SearchJob:
     knobs: Sequence[str] = KNOBS
     choice: Choice = "importance"
     compensation: Compensation = "ridge"
+    energy: EnergyModel | None = None
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,7 @@ def search(job: SearchJob, say: Say = lambda _: None) -> Found:
             say(f"{len(ledger)} evaluations are known from before ({ledger.file})")
         if ledger.damaged:
             say(f"{ledger.damaged} lines of {ledger.file} were damaged; their evaluations are repeated")
-        evaluate = Remembering(workers, ledger, fingerprint, job.size, say)
+        evaluate = Remembering(workers, ledger, fingerprint, job.size, say, energy=job.energy)
         full, steps, met = _explored(job, space, evaluate, say)
     return _finished(job, spec, full, steps, met, evaluate, weights.config.labels, say)
 
@@ -129,7 +132,8 @@ def _explored(
     say(f"full: {100 * full.accuracy:.1f} % at {full.latency_ms:.1f} ms ({full.latency_kind})")
     speedups = job.speedups or (() if job.latencies_ms else DEFAULT_SPEEDUPS)
     asked = budgets(job.latencies_ms, speedups, full.latency_ms)
-    steps = slim(full, space, evaluate, asked[-1].latency_ms, say=say)
+    per: Per = "ms" if job.energy is None else "mj"
+    steps = slim(full, space, evaluate, asked[-1].latency_ms, per=per, say=say)
     if job.trials:
         seeds = [full, *(step.measured for step in steps)]
         explore(space, evaluate, seeds, trials=job.trials, seed=job.seed, sampler=job.sampler, say=say)
@@ -159,8 +163,7 @@ def _finished(
     def named(each: Measured) -> Measured:
         return replace(each, path=replace(each.path, name=names[each.path]))
 
-    chosen = [named(each) for each in sorted({m.path for m in met} | {full}, key=lambda m: -m.latency_ms)]
-    chosen.sort(key=lambda each: each.path.name != "full")
+    chosen = [named(each) for each in dict.fromkeys([full, *(m.path for m in met)])]
     evaluator = SegformerEvaluator(spec)
     finals = judge(
         lambda path: evaluator.built(path)[1],
@@ -195,7 +198,7 @@ def _finished(
 def _names(full: Measured, met: Sequence[Met], seen: Sequence[Measured]) -> dict[ExecutionPath, str]:
     """``full``, ``p1`` and on for what meets a budget, the slowest first, ``c1`` and on for the others as asked for."""
     names = {full.path: "full"}
-    for each in sorted({m.path for m in met}, key=lambda m: -m.latency_ms):
+    for each in sorted(dict.fromkeys(m.path for m in met), key=lambda m: -m.latency_ms):
         names.setdefault(each.path, f"p{len(names)}")
     others = [each.path for each in seen if each.path not in names]
     return {**names, **{path: f"c{number}" for number, path in enumerate(others, start=1)}}
@@ -291,6 +294,8 @@ def frontier_json(found: Found) -> dict[str, Any]:
                 "macs": each.search.macs,
                 "parameters": each.search.parameters,
                 "bytes": each.search.bytes,
+                "energy_mj": None if each.search.energy_mj is None else _rounded(each.search.energy_mj),
+                "energy_kind": None if each.search.energy_mj is None else "modelled",
             }
             for each in finals.kept
         ],

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from converters.paths import ExecutionPath
-from converters.search.contract import Measured, Outcome, Say
+from converters.search.contract import Measured, Outcome, Refused, Say
+from converters.search.energy import EnergyModel
 from converters.search.identity import canonical, path_key
 from converters.search.ledger import Ledger
 from converters.search.pool import Workers
@@ -29,9 +31,10 @@ class Remembering:
         size: tuple[int, int],
         say: Say = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
+        energy: EnergyModel | None = None,
     ) -> None:
         self._workers, self._ledger, self._fingerprint, self._size = workers, ledger, fingerprint, size
-        self._say, self._clock, self._said_s = say, clock, clock()
+        self._say, self._clock, self._said_s, self._energy = say, clock, clock(), energy
         self.seen: dict[str, Outcome] = {}
         self.evaluated = 0
 
@@ -48,13 +51,20 @@ class Remembering:
         for key in keys:
             known = self._ledger.get(key)
             assert known is not None
-            self.seen.setdefault(key, known)
-            outcomes.append(known)
+            # Not in the ledger: another profile changes no accuracy.
+            priced = self._priced(known)
+            self.seen.setdefault(key, priced)
+            outcomes.append(priced)
         return outcomes
 
     def measured(self) -> list[Measured]:
         """Every path of this search that could be had, in the order of first asking."""
         return [outcome for outcome in self.seen.values() if isinstance(outcome, Measured)]
+
+    def _priced(self, outcome: Outcome) -> Outcome:
+        if self._energy is None or isinstance(outcome, Refused):
+            return outcome
+        return replace(outcome, energy_mj=self._energy.energy_mj(outcome.latency_ms, outcome.macs))
 
     def _tell(self, outcome: Outcome) -> None:
         if self._clock() - self._said_s < _SAY_EVERY_S:

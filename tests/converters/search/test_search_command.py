@@ -28,19 +28,6 @@ ARGUMENTS = [
     *("search", "segformer", "--weights", "w", "--size", "64x64", "--calibration", "folder:c"),
     *("--search-set", "folder:s", "--out", "out"),
 ]
-    "search",
-    "segformer",
-    "--weights",
-    "w",
-    "--size",
-    "64x64",
-    "--calibration",
-    "folder:c",
-    "--search-set",
-    "folder:s",
-    "--out",
-    "out",
-]
 
 
 def app() -> typer.Typer:
