@@ -25,7 +25,7 @@ $(BOARD_ENV)/.stamp: pyproject.toml
 $(HOST_ENV)/.stamp: pyproject.toml
 	$(PYTHON) -m venv $(HOST_ENV)
 	$(HOST_ENV)/bin/python -m pip install -q --upgrade pip
-	$(HOST_ENV)/bin/python -m pip install -q -e '.[convert,video,report,parquet,simulate,dev]'
+	$(HOST_ENV)/bin/python -m pip install -q -e '.[convert,video,report,parquet,simulate,search,metrics,dev]'
 	@# The oracle (PyTorch, CPU build) where there is one for this Python; never the CUDA build, which is gigabytes.
 	@$(HOST_ENV)/bin/python -m pip install -q 'torch==2.13.0+cpu' 'transformers>=5' 2>/dev/null \
 	  || echo "no CPU build of PyTorch for this Python: the oracle tests will be skipped and say so"
