@@ -17,6 +17,7 @@ from converters.errors import ConvertError
 from converters.litert import LiteRtFile
 from converters.quantize import Calibration, Images, Pixels, to_int8
 
+PROBE_EVERY = 4  # a network is run twice for each group: not on all images
 Score = Callable[[bytes], float]
 Say = Callable[[str], None]
 
@@ -77,17 +78,17 @@ def to_mixed(
     content: bytes,
     images: Images,
     first_path: bytes,
-    probes: Sequence[Pixels],
+    first_images: Sequence[Pixels],
     *,
     share: float = 0.5,
     say: Say = lambda _: None,
 ) -> LiteRtFile:
     """Wide int8 with the most sensitive layers in float; `content` is the float32 file, `first_path` one path of it.
 
-    Groups are ranked on that path by the agreement with float on `probes`, its calibration images: no labels are
-    needed. `share` is how much of the damage of all groups those in int8 may do together.
+    Groups are ranked on that path by the agreement with float on every fourth of its calibration images: no labels
+    are needed. `share` is how much of the damage of all groups those in int8 may do together.
     """
-    ranking = rank(Calibration(first_path, probes), agreement(first_path, probes), say=say)
+    ranking = rank(Calibration(first_path, first_images), agreement(first_path, first_images[::PROBE_EVERY]), say=say)
     protected = to_protect(ranking, share)
     say(f"left in float: {', '.join(protected) or 'nothing'}")
     return to_int8(content, images, wide=True, in_float=protected)
