@@ -56,8 +56,8 @@ def bench_precision(
             "that reads pixels stays float in all three",
             f"the gate: at most {bounds.max_loss_points:g} points of mIoU below the path's float variant, at least "
             f"{bounds.min_speedup:g} times as fast, and no other accepted variant of the path better in both",
-            "sensitivity: the share of positions whose class is that of the float network, on every fourth of the calibration "
-            "images, with one group of layers alone in int8, and with all but that group",
+            "sensitivity: the share of positions whose class is that of the float network, on every fourth of the "
+            "calibration images, with one group of layers alone in int8, and with all but that group",
         ),
         tables=(_variants_table(bundle, accuracy, timed, verdict), _sensitivity_table(ranking)),
         goals=tuple(_goals(bundle, verdict)),
