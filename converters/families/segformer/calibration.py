@@ -34,6 +34,7 @@ class Calibration:
     def __init__(self, network: Network, images: Sequence[Image], size: Size, say: Callable[[str], None]) -> None:
         self.network, self.size, self.say = network, size, say
         self._images = list(images)
+        self._traces: dict[Size, list[Trace]] = {}
 
     def refuse_few(self, what: str) -> None:
         """Raises ConvertError, saying what needs them, when there are too few images."""
@@ -52,13 +53,21 @@ class Calibration:
             found.append(out[None].astype(np.float32))
         return found
 
-    @cached_property
+    @property
     def traces(self) -> list[Trace]:
-        """The full network on every image."""
+        """The full network on every image, at its own size."""
+        return self.traces_at(self.size)
+
+    def traces_at(self, size: Size) -> list[Trace]:
+        """The full network on every image brought to `size`; kept for its own size and the last other one."""
         from converters.families.segformer.trace import trace
 
-        self.say(f"running the full network on {len(self._images)} calibration images")
-        return [trace(self.network, image) for image in self.inputs(self.size)]
+        if size not in self._traces:
+            for other in [one for one in self._traces if one != self.size and size != self.size]:
+                del self._traces[other]
+            self.say(f"running the full network on {len(self._images)} calibration images at {size[0]}x{size[1]}")
+            self._traces[size] = [trace(self.network, image) for image in self.inputs(size)]
+        return self._traces[size]
 
     @cached_property
     def source(self) -> str:

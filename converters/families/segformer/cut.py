@@ -13,7 +13,7 @@ import numpy as np
 
 from converters.errors import ConvertError
 from converters.families.segformer.structure import Attention, Block, FeedForward, FoldedDecoder, Network, Stage
-from converters.layers import Array, Conv, Depthwise, Linear
+from converters.layers import Array, Depthwise, Linear
 
 # Engines work on channels in groups of this many; a few more than asked for cost nothing.
 GROUP = 8
@@ -42,51 +42,13 @@ def pooled_keys(network: Network, factors: Sequence[int]) -> Network:
 
 
 def merged(network: Network, factors: Sequence[int]) -> Network:
-    """The blocks of each stage work on means of `factors` x `factors` positions.
+    """The blocks of each stage work on means of `factors` x `factors` positions. Approximate.
 
-    Approximate where those differ. Convolutions are made for the coarser grid: what they compute is what the original
-    ones would of a stream whose merged positions are alike.
+    Convolutions keep their weights and so see as many times farther. Making them for the coarser grid, such that a
+    stream of equal positions gives what it gave before, was tried and lost more: streams are not that smooth.
     """
-
-    def changed(stage: Stage, factor: int) -> Stage:
-        if factor == 1:
-            return stage
-        blocks = tuple(_merged(block, factor) if isinstance(block, Block) else block for block in stage.blocks)
-        return replace(stage, blocks=blocks, merge=stage.merge * factor)
-
     stages = zip(network.stages, factors, strict=True)
-    return replace(network, stages=tuple(changed(stage, factor) for stage, factor in stages))
-
-
-def _merged(block: Block, factor: int) -> Block:
-    reduce, depthwise = block.attention.reduce, block.feed_forward.depthwise
-    if reduce is not None and reduce.stride % factor == 0:
-        reduce = _summed_taps(reduce, factor)
-    return Block(
-        replace(block.attention, reduce=reduce),
-        replace(block.feed_forward, depthwise=_mean_of_windows(depthwise, factor)),
-    )
-
-
-def _summed_taps(conv: Conv, factor: int) -> Conv:
-    """A convolution whose stride is its kernel, on a grid coarser by `factor`: taps that met equal positions add up."""
-    height, width, inputs, outputs = conv.weight.shape
-    cells = conv.weight.astype(np.float64).reshape(height // factor, factor, width // factor, factor, inputs, outputs)
-    weight = np.ascontiguousarray(cells.sum(axis=(1, 3)), np.float32)
-    return replace(conv, weight=weight, stride=conv.stride // factor)
-
-
-def _mean_of_windows(layer: Depthwise, factor: int) -> Depthwise:
-    """A 3x3 depthwise convolution on a grid coarser by `factor`, as the mean of the fine outputs of each cell.
-
-    Along one axis a cell has `factor` positions: one of them sees the cell before through the first tap and one the
-    cell after through the last; all other taps meet the cell itself. So the taps (a, b, c) become
-    ``a / f, b + (a + c) (f - 1) / f, c / f``.
-    """
-    inner = (factor - 1) / factor
-    taps = np.array([[1 / factor, 0, 0], [inner, 1, inner], [0, 0, 1 / factor]])
-    weight = np.einsum("ih,hwc,jw->ijc", taps, layer.weight.astype(np.float64), taps)
-    return replace(layer, weight=np.ascontiguousarray(weight, np.float32))
+    return replace(network, stages=tuple(replace(stage, merge=stage.merge * factor) for stage, factor in stages))
 
 
 def hidden_channels(layer: FeedForward, kept: Sequence[int]) -> FeedForward:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Tree = TypeVar("Tree")
 # Part of every key: fits of another method are no use.
-_METHOD = 2
+_METHOD = 4
 # Stages whose results on all images stay in memory, for paths that begin alike.
 _IN_MEMORY = 8
 
@@ -48,14 +48,17 @@ class Fitter:
         walked: list[_Fitted] = []
         for number, stage in enumerate(network.stages):
             before = walked[-1].key if walked else None
-            if before is None and size == self._calibration.size and not self._cuts(path, number):
+            if before is None and not self._cuts(path, number):
                 walked.append(_Fitted(stage, None))
                 continue
             key = digest(before or root, number, *_knobs(path, number))
             walked.append(_Fitted(self._stage(stage, path, walked, key, size), key))
         last = walked[-1].key
         width = cut.folded_decoder(self._calibration.network).classifier.weight.shape[0]
-        if last is None and (len(decoder_kept), path.decoder_stride, path.decoder_chain) == (width, 1, False):
+        whole = (len(decoder_kept), path.decoder_stride, path.decoder_chain, size) == (
+            width, 1, False, self._calibration.size,
+        )  # fmt: skip
+        if last is None and whole:
             return network
         key = digest(last or root, tuple(decoder_kept), path.decoder_stride, path.decoder_chain)
         decoder = self._decoder(cut.folded_decoder(network), path, walked, decoder_kept, key, size)
@@ -74,9 +77,9 @@ class Fitter:
 
         def fit() -> Stage:
             self._calibration.say(f"fitting stage {number + 1} of path {path.name}")
-            traces = [trace.stages[number] for trace in self._calibration.traces]
+            traces = [trace.stages[number] for trace in self._calibration.traces_at(size)]
             inputs, found = self._entering(walked, size), stage
-            if size != self._calibration.size or (walked and walked[-1].key is not None):
+            if walked and walked[-1].key is not None:
                 found = replace(stage, patch=repair.embedding(stage.patch, inputs, traces))
             found, given = repair.stage(found, skipped, inputs, traces)
             self._remember(key, given)
@@ -130,7 +133,7 @@ class Fitter:
 
         last = walked[-1]
         if last.key is None:
-            return [trace.stages[len(walked) - 1].given for trace in self._calibration.traces]
+            return [trace.stages[len(walked) - 1].given for trace in self._calibration.traces_at(size)]
         if last.key not in self._given:
             ops = EagerOps()
             self._remember(last.key, [run_stage(ops, x, last.stage) for x in self._entering(walked[:-1], size)])

@@ -4,7 +4,9 @@ After a cut every later part reads something else than it was made for. So the n
 linear map that writes into the residual stream, each patch embedding, the decoder's maps and at last the classifier
 are fitted again (`converters.compensate`) so that on calibration images the cut network's stream comes back to the
 full network's. Where a block was skipped, the write before it is fitted to the stream after the block, or a bridge, a
-linear map of the stream, stands for it. On another input size or grid, what the full network has there is resized.
+linear map of the stream, stands for it. On a coarser grid, what the full network has is averaged. On another input size
+the encoder follows the full network at that size, which is what its weights can do; the decoder follows the full
+network at its own size.
 """
 
 from __future__ import annotations
