@@ -12,6 +12,7 @@ from converters.families import segformer
 from converters.litert import to_litert
 from converters.ops.count import CountOps
 from converters.paths import ExecutionPath
+from converters.quiet import quiet
 from converters.search.contract import LatencyKind, Measured
 from converters.search.identity import digest
 from converters.search.images import ImageSource, at_size, chosen, content_hash, open_images
@@ -89,6 +90,10 @@ class SegformerEvaluator:
 
     def __call__(self, path: ExecutionPath) -> Measured:
         """Raises ConvertError for a path that cannot be built."""
+        with quiet():
+            return self._measured(path)
+
+    def _measured(self, path: ExecutionPath) -> Measured:
         network, content = self.built(path)
         size = path.size or self.spec.size
         ops = CountOps()
@@ -101,7 +106,8 @@ class SegformerEvaluator:
 
     def built(self, path: ExecutionPath) -> tuple[segformer.Network, bytes]:
         """The network along a path, and its float32 file of one signature."""
-        network = self.workshop.network(path)
+        with quiet():
+            network = self.workshop.network(path)
         builders = segformer.builders({SIGNATURE: network}, path.size or self.spec.size)
         return network, to_litert(builders, {segformer.INPUT: (1, *(path.size or self.spec.size), 3)}).content
 

@@ -11,6 +11,7 @@ from types import TracebackType
 import numpy as np
 import numpy.typing as npt
 
+from converters.quiet import quiet
 from edge.engines.contract import Array
 from edge.engines.litert import open_litert
 
@@ -22,7 +23,7 @@ class Running:
     """Loaded, one thread unless told otherwise. Raises EngineError."""
 
     def __init__(self, content: bytes, threads: int = 1) -> None:
-        with tempfile.NamedTemporaryFile(prefix="joulepath-", suffix=".tflite") as file:
+        with quiet(), tempfile.NamedTemporaryFile(prefix="joulepath-", suffix=".tflite") as file:
             file.write(content)
             file.flush()
             self._session = open_litert().load(Path(file.name), [SIGNATURE], threads)
