@@ -9,6 +9,7 @@ from the recorded graph alone, so a network family needs to say nothing:
   activation joins the operation that it follows.
 
 A key is the unit's calls with shapes in place of weights, so equal keys mean equal work whatever the weights hold.
+Whether a layer has a bias is left out: the engine starts its sums from one either way.
 """
 
 from __future__ import annotations
@@ -167,7 +168,8 @@ def _words(argument: Any, names: dict[Node, str]) -> str:
     if isinstance(argument, np.ndarray):
         return f"<{'x'.join(map(str, argument.shape))}>"
     if is_dataclass(argument):
-        return "{" + ",".join(f"{f.name}:{_words(getattr(argument, f.name), names)}" for f in fields(argument)) + "}"
+        told = [f.name for f in fields(argument) if f.name != "bias"]
+        return "{" + ",".join(f"{name}:{_words(getattr(argument, name), names)}" for name in told) + "}"
     if isinstance(argument, tuple):
         return "x".join(map(str, argument))
     return f"{argument:g}" if isinstance(argument, float) else str(argument)
