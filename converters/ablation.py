@@ -197,7 +197,8 @@ def _partner(found: Sequence[Measured], one: Measured) -> Measured | None:
     ways = {"both": "chosen", "fitted": "naive"}
     if one.row is None or one.row.way not in ways:
         return None
-    return next(o for o in found if o.row is not None and (o.row.cut, o.row.way) == (one.row.cut, ways[one.row.way]))
+    wanted = (one.row.cut, ways[one.row.way])
+    return next((o for o in found if o.row is not None and (o.row.cut, o.row.way) == wanted), None)
 
 
 def _beaten(found: Sequence[Measured]) -> float | None:

@@ -87,11 +87,19 @@ def digest(*parts: object) -> str:
     """A hash of numbers, texts, arrays and trees of them."""
     found = hashlib.sha256()
     for part in parts:
-        arrays = arrays_of(part)
-        found.update(repr(part if not arrays else [(a.shape, str(a.dtype)) for a in arrays]).encode())
-        for array in arrays:
+        found.update(repr(_outline(part)).encode())
+        for array in arrays_of(part):
             found.update(np.ascontiguousarray(array).tobytes())
     return found.hexdigest()[:24]
+
+
+def _outline(tree: object) -> object:
+    """Everything of a tree but the values of its arrays."""
+    if isinstance(tree, np.ndarray):
+        return "array", tree.shape, str(tree.dtype)
+    if is_dataclass(tree) and not isinstance(tree, type):
+        return type(tree).__name__, [(field.name, _outline(getattr(tree, field.name))) for field in fields(tree)]
+    return [_outline(child) for child in tree] if isinstance(tree, (tuple, list)) else repr(tree)
 
 
 def _children(tree: object) -> list[object]:

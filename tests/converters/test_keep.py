@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +54,8 @@ def test_a_digest_tells_values_shapes_and_kinds_apart() -> None:
     ]
     assert len({digest(value) for value in values}) == len(values)
     assert digest(1, 2) != digest(2, 1)
+    # A number beside arrays counts as well.
+    assert digest(tree(1)) != digest(replace(tree(1), number=4))
 
 
 def test_kept_in_a_folder_for_the_next_run(tmp_path: Path) -> None:

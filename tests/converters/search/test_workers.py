@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from converters.errors import ConvertError
+from converters.paths import ExecutionPath
 from converters.search.contract import Measured, Refused
 from converters.search.errors import SearchError
 from converters.search.identity import as_json
@@ -19,6 +20,7 @@ from converters.search.optuna_search import explore
 from converters.search.pool import Processes
 from converters.search.remember import Remembering
 from converters.search.slimming import slim
+from edge.study import StudyError
 from tests.converters.search.toy import SIZE, SPACE, Toy
 
 pytest.importorskip("optuna", reason="the search needs the extra [search]")
@@ -159,3 +161,24 @@ def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
         parent.kill()
     psutil.wait_procs([worker], timeout=60)
     assert not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE
+
+
+class WithoutTable:
+    fingerprint = "without a table"
+
+    def build(self) -> WithoutTable:
+        return self
+
+    def __call__(self, path: ExecutionPath) -> Measured:
+        raise StudyError("the latency table lacks 1 units")
+
+
+def test_what_is_wrong_for_every_path_ends_the_search(tmp_path: Path) -> None:
+    pool = Processes(WithoutTable(), 1)
+    try:
+        with Ledger(tmp_path / "ledger.jsonl") as ledger:
+            with pytest.raises(StudyError, match="the latency table lacks 1 units"):
+                Remembering(pool, ledger, "toy", SIZE)([SPACE.full()])
+            assert len(ledger) == 0
+    finally:
+        pool.close()
