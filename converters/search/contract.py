@@ -45,7 +45,7 @@ class Evaluator(Protocol):
     """Builds, scores and times one path."""
 
     def __call__(self, path: ExecutionPath) -> Measured:
-        """Raises ConvertError for a path that these weights do not allow."""
+        """Raises ConvertError for a path that these weights do not allow; any other error ends the search."""
         ...
 
 

@@ -7,7 +7,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
-from converters.errors import ConvertError
 from converters.families import segformer
 from converters.litert import to_litert
 from converters.ops.count import CountOps
@@ -19,7 +18,6 @@ from converters.search.images import ImageSource, at_size, chosen, content_hash,
 from converters.search.running import SIGNATURE, Running, interleaved, ratio
 from converters.search.scoring import Mask, confusion, grid_of, mask_of, mean_iou, truth_at
 from converters.workshop import Workshop
-from edge.errors import JoulepathError
 
 # Raised when the same path would get other numbers than before.
 VERSION = 1
@@ -89,7 +87,7 @@ class SegformerEvaluator:
         self._latency: LatencyModel | None = None if spec.table is None else _latency_model(spec.table)
 
     def __call__(self, path: ExecutionPath) -> Measured:
-        """Raises ConvertError for a path that cannot be built."""
+        """Raises ConvertError for a path that cannot be built, StudyError when the table cannot tell its time."""
         with quiet():
             return self._measured(path)
 
@@ -147,10 +145,8 @@ class SegformerEvaluator:
 
     def _time(self, model: Running, network: segformer.Network, size: tuple[int, int]) -> tuple[float, LatencyKind]:
         if self._latency is not None:
-            try:
-                return self._latency.predict_ms(network, size), "predicted"
-            except JoulepathError as error:
-                raise ConvertError(str(error)) from error
+            # A table that lacks a unit is wrong for all of the search, not for this path: the error ends it.
+            return self._latency.predict_ms(network, size), "predicted"
         times = interleaved({"full": self._full, "path": model}, _ROUNDS)
         reference_ms = self.spec.reference_ms or float(sorted(times["full"])[_ROUNDS // 2])
         return reference_ms * ratio(times["path"], times["full"]), "measured"

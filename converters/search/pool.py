@@ -14,6 +14,7 @@ from converters.paths import ExecutionPath
 from converters.search.contract import Evaluator, EvaluatorSpec, Outcome, Refused, Say
 from converters.search.errors import SearchError
 from edge.cameras.child import die_with_parent
+from edge.errors import JoulepathError
 
 TRIES = 3
 
@@ -95,7 +96,7 @@ def _prepare(spec: EvaluatorSpec) -> None:
         die_with_parent(parent.pid)
     try:
         _held.append(spec.build())
-    except ConvertError as error:
+    except JoulepathError as error:
         _held.append(error)  # raised from an initializer it would look like a death
 
 

@@ -9,11 +9,11 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
-from converters.errors import ConvertError
 from converters.paths import ExecutionPath
 from converters.search.contract import Evaluator, EvaluatorSpec, Outcome, Say
 from converters.search.errors import SearchError
 from converters.search.pool import TRIES, attempted
+from edge.errors import JoulepathError
 
 _KNOCK_S = 10.0
 
@@ -50,7 +50,7 @@ class RayWorkers:
             try:
                 yield number, self._ray.get(done[0])
             except self._ray.exceptions.RayTaskError as error:
-                if isinstance(error.cause, ConvertError):
+                if isinstance(error.cause, JoulepathError):
                     raise error.cause from error
                 raise
             except self._ray.exceptions.RayError as error:
