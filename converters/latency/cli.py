@@ -144,7 +144,7 @@ def _build(
     loaded = segformer.load(weights)
     space = space_of(loaded, parse_size(size))
     fitted = some_paths(loaded, space, FITTED, seed=0, all_sizes=not one_size)
-    checks = some_paths(loaded, space, held_out + 1, seed=1, all_sizes=not one_size)
+    checks = some_paths(loaded, space, held_out + 1, seed=2, all_sizes=not one_size)
     return build_kit(
         unit_networks(loaded, space, all_sizes=not one_size),
         wholes=fitted,
