@@ -34,6 +34,9 @@ def report(table: LatencyTable, command: str) -> Result:
             "factor": model.correction.factor,
             "unit_ms": model.correction.unit_ms,
             "units": len(table.entries),
+            "compared_ms": {name: entry.values_ms for name, entry in table.compared.items()},
+            "networks": {name: whole.timing.model_dump(exclude_none=True) for name, whole in table.wholes.items()},
+            "unit_times": {key: entry.model_dump(exclude_none=True) for key, entry in table.entries.items()},
         },
     )
 
