@@ -111,6 +111,11 @@ class _Turn:
             self._give()
             self._run(1)
         except Exception as error:  # the libraries raise what they like for a file that they cannot run
+            if isinstance(error, SystemError):
+                raise StudyError(
+                    f"{engine.name} {engine.version} cannot work with numpy {np.__version__}: it was built for "
+                    "numpy 1. Remedy: pip install 'numpy<2', or pip install ai-edge-litert"
+                ) from error
             first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
             raise StudyError(
                 f"graph {name!r}: {engine.name} {engine.version} cannot run it ({first}); "
