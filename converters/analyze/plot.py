@@ -19,6 +19,13 @@ _COLOURS = {
     f"energy ({METHOD})": "#5f9e6e",
 }
 
+_KINDS = {
+    "convolution": "#e8a33d",
+    "linear map": "#3b6ea8",
+    "attention product": "#b8457a",
+    "depthwise convolution": "#5f9e6e",
+}
+
 
 def draw(breakdowns: Sequence[Breakdown], machine: Accelerator | None, file: Path) -> None:
     """Write the page. Raises UsageError without plotly, ConvertError when it cannot be written."""
@@ -32,7 +39,7 @@ def draw(breakdowns: Sequence[Breakdown], machine: Accelerator | None, file: Pat
         cols=2,
         column_widths=[0.68, 0.32],
         horizontal_spacing=0.09,
-        vertical_spacing=0.09,
+        vertical_spacing=0.24,
         subplot_titles=[t for b in breakdowns for t in (f"{b.title}: share by part", "each layer: time against MACs")],
     )
     for row, found in enumerate(breakdowns, start=1):
@@ -47,11 +54,12 @@ def draw(breakdowns: Sequence[Breakdown], machine: Accelerator | None, file: Pat
                     1,
                 )
         _scatter(figure, go, found, row)
+        figure.update_xaxes(tickangle=-60, row=row, col=1)
         figure.update_yaxes(title_text="% of the network", row=row, col=1)
         figure.update_xaxes(title_text="multiply-accumulates", type="log", row=row, col=2)
         figure.update_yaxes(title_text="ms", type="log", row=row, col=2)
     figure.update_layout(
-        height=520 * len(breakdowns), template="plotly_white", barmode="group", legend={"orientation": "h", "y": 1.06}
+        height=620 * len(breakdowns), template="plotly_white", barmode="group", legend={"orientation": "h", "y": 1.06}
     )
     try:
         file.write_text(figure.to_html(include_plotlyjs=True, full_html=True), encoding="utf-8")
@@ -67,6 +75,7 @@ def _scatter(figure: Any, go: Any, found: Breakdown, row: int) -> None:
             go.Scatter(
                 name=kind,
                 legendgroup=kind,
+                marker_color=_KINDS.get(kind),
                 showlegend=row == 1,
                 mode="markers",
                 x=[layer.macs for layer in layers],
