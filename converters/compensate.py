@@ -3,8 +3,8 @@
 Ridge regression towards the map that is there. With features X (a constant appended), wanted outputs Y, the present
 map P and D the diagonal of X'X: minimise ``|X W - Y|^2 + strength * |sqrt(D) (W - P)|^2``, so
 ``W = P + (X'X + strength D)^-1 (X'Y - X'X P)``. Only X'X, X'Y and Y'Y are kept, in float64, summed image by image:
-memory does not grow with images. Every fourth image is held out; the strength is the greatest of those that do nearly
-best on these, with "leave the map as it is" among the choices; the final map is fitted to all images.
+memory does not grow with images. Every fourth image is held out; the strength is the one that does best on those, with
+"leave the map as it is" among the choices; the final map is fitted to all images.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from converters.layers import Array, Linear
 Wide = npt.NDArray[np.float64]
 STRENGTHS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 HELD_OUT_EVERY = 4
-CLOSE = 0.02
 # A map whose wanted outputs are met to this share of their energy is left as it is: it would change by rounding alone.
 _MET = 1e-12
 
@@ -80,10 +79,8 @@ class Moments:
 
     def _strength(self, prior: Wide) -> float | None:
         losses = {strength: self._held.loss(_ridge(self._fitted, prior, strength)) for strength in STRENGTHS}
-        best = min(losses.values())
-        # Images of other places differ more than those held out here: the strongest of those that do almost as well.
-        close = [strength for strength in STRENGTHS if losses[strength] <= (1 + CLOSE) * best]
-        return max(close) if best < self._held.loss(prior) else None
+        best = min(losses, key=lambda strength: losses[strength])
+        return best if losses[best] < self._held.loss(prior) else None
 
 
 def _ridge(sums: _Sums, prior: Wide, strength: float) -> Wide:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Tree = TypeVar("Tree")
 # Part of every key: fits of another method are no use.
-_METHOD = 4
+_METHOD = 5
 # Stages whose results on all images stay in memory, for paths that begin alike.
 _IN_MEMORY = 8
 
