@@ -20,10 +20,11 @@ from edge.bench.controller import controller_command
 from edge.bench.idle import idle_command
 from edge.bench.memory import memory_command
 from edge.bench.pipeline import pipeline_command
+from edge.bench.prediction import prediction_command
 from edge.bench.record import BenchError
 
 GROUP = "joulepath.bench"
-_HELP = "Measure this machine: model, pipeline, switch, journal, energy, sampling, idle, controller, change."
+_HELP = "Measure this machine, one figure at a time; each says how, and can be recorded."
 _RECORD = typer.Option(help="write NAME.json and NAME.md into this folder")
 _JSON = typer.Option("--json", help="print JSON")
 
@@ -42,6 +43,7 @@ def register(app: typer.Typer) -> None:
     bench.command("sampling", help=_SAMPLING)(sampling)
     bench.command("idle", help=_IDLE)(idle_command)
     bench.command("controller")(controller_command)
+    bench.command("prediction")(prediction_command)
     bench.command("memory")(memory_command)
     bench.command("change")(change_command)
     bench.command("all", help=_ALL)(every)
