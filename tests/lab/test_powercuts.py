@@ -1,7 +1,7 @@
 """Power cuts (SIGKILL of qemu, so whatever the guest held in memory is gone) while the journal is written.
 
 Twenty of them with our journal's writer alone on a machine that starts in seconds, on one disk that nothing repairs in
-between but what a board does itself; then some with the whole service under systemd.
+between but what a board does itself. The whole service has some of its own (`test_servicecuts.py`).
 """
 
 from __future__ import annotations
@@ -13,20 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.cuts import REPAIRED, examine, make_disk
+from tests.lab.cuts import COMMIT_S, REPAIRED, examine, make_disk
 from tests.lab.disk import BARE_INIT
-from tests.lab.fixtures import MEMORY_MIB, installed_system
+from tests.lab.fixtures import installed_system
 from tests.lab.machine import Machine, Settings
-from tests.lab.subject import COMMIT_INTERVAL_S, PYTHON, Subject
+from tests.lab.subject import COMMIT_INTERVAL_S, PYTHON
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(3600)]
 
 SEED = 20
 CUTS = 20
-SERVICE_CUTS = 3
 FRAMES_PER_S = 50
-# A commit takes its own time, and an emulated one on a busy machine takes long; a board's is some milliseconds.
-COMMIT_S = 3.0
 START = f"""mount -t ext4 /dev/vdb /var/lib/joulepath
 exec {PYTHON} -B /mnt/host/guest/logger.py {COMMIT_INTERVAL_S}
 """
@@ -69,32 +66,3 @@ def test_no_acknowledged_row_is_lost_and_no_more_than_one_interval(logger: Machi
     assert max(lost) <= FRAMES_PER_S * (COMMIT_INTERVAL_S + COMMIT_S)
     assert newest > CUTS * FRAMES_PER_S * COMMIT_INTERVAL_S / 4
     print(f"frames lost in {len(lost)} cuts at {FRAMES_PER_S}/s, interval {COMMIT_INTERVAL_S:g} s: {sorted(lost)}")
-
-
-def test_the_whole_service_comes_back_from_a_cut(lab_folder: Path) -> None:
-    moments = random.Random(SEED)
-    settings = Settings(memory_mib=MEMORY_MIB, cache="writeback")
-    with Machine(installed_system("amd64"), lab_folder / "service-cuts", settings) as machine:
-        subject = Subject(machine)
-        _boot(subject)
-        for _ in range(SERVICE_CUTS):
-            subject.frames_flow(20 + moments.randrange(20))
-            given = subject.status()["frames"]
-            machine.cut_power()
-            _boot(subject)
-            _check_after_cut(subject, given)
-
-
-def _boot(subject: Subject) -> None:
-    subject.machine.boot()
-    subject.machine.call("board.load_all", timeout_s=120)
-    subject.until("frames, by itself", lambda s: s["frames"] > 3)
-
-
-def _check_after_cut(subject: Subject, given: int) -> None:
-    assert subject.journal("integrity") == "ok"
-    subject.until_true("the cut run to be told", lambda: subject.journal("runs")[-2]["outcome"] == "interrupted")
-    cut = subject.journal("runs")[-2]
-    assert given - cut["frames"] <= 10 * (COMMIT_INTERVAL_S + COMMIT_S)
-    assert cut["frames"] > 0
-    print(f"service: {given} frames served, {cut['frames']} in the journal")
