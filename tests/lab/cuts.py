@@ -11,9 +11,9 @@ from pathlib import Path
 from tests.lab.tools import checked, require_tools
 
 DISK_MIB = 96
-# e2fsck: 0 nothing to do, 1 repaired. Anything more is damage.
 # A commit takes its own time, and an emulated one on a busy machine takes long; a board's is some milliseconds.
 COMMIT_S = 3.0
+# e2fsck: 0 nothing to do, 1 repaired. Anything more is damage.
 REPAIRED = 1
 
 
