@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -125,7 +126,10 @@ def test_each_commented_setting_exists_and_states_its_default(tmp_path: Path) ->
     spelled_out = tmp_path / "config.toml"
     spelled_out.write_text(re.sub(r"^# (\w+ = )", r"\1", text, flags=re.MULTILINE))
     shipped, told = load_config(SYSTEMD / "config.toml"), load_config(spelled_out)
-    example_only = {"deadline_ms", "max_power_w", "min_fps", "allow_lower_fps"}  # off by default: the file shows how they are written
-    assert told.controller.model_dump(exclude=example_only) == shipped.controller.model_dump(exclude=example_only)
-    assert told.model_dump(exclude={"controller"}) == shipped.model_dump(exclude={"controller"})
-    assert {name for name in example_only if getattr(told.controller, name) is not None} == example_only
+    # Off by default: the file shows how they are written.
+    example_only = {"deadline_ms", "max_power_w", "min_fps", "allow_lower_fps"}
+    by_choice: Any = {"controller": example_only, "inference": {"skip_unchanged"}, "power_modes": True}
+    assert told.model_dump(exclude=by_choice) == shipped.model_dump(exclude=by_choice)
+    assert all(getattr(told.controller, name) is not None for name in example_only)
+    assert told.inference.skip_unchanged
+    assert (told.power_modes.when, shipped.power_modes.when) == ("on_emergency", "never")
