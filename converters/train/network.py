@@ -152,8 +152,7 @@ def _attention(layer: Any, x: Tensor, height: int, width: int, cut: StageCut) ->
     around, ratio = x, layer.sequence_reduction_ratio
     if ratio > 1:
         reduction = layer.sequence_reduction
-        weight, ratio = _summed_taps(reduction.sequence_reduction.weight, cut.merge)
-        grid = F.conv2d(_to_grid(x, height, width), weight, reduction.sequence_reduction.bias, stride=ratio)
+        grid = reduction.sequence_reduction(_to_grid(x, height, width))
         around = reduction.layer_norm(_to_tokens(grid))
     if cut.pool > 1:
         around = _to_tokens(average_pool(_to_grid(around, height // ratio, width // ratio), cut.pool))
@@ -175,30 +174,11 @@ def _attention(layer: Any, x: Tensor, height: int, width: int, cut: StageCut) ->
 def _mlp(layer: Any, x: Tensor, height: int, width: int, cut: StageCut) -> Tensor:
     kept = kept_count(layer.fc1.out_features, cut.ffn)
     depthwise = layer.dwconv.dwconv
-    weight = _mean_of_windows(depthwise.weight[:kept], cut.merge)
     hidden = _to_grid(F.linear(x, layer.fc1.weight[:kept], layer.fc1.bias[:kept]), height, width)
-    hidden = F.conv2d(hidden, weight, depthwise.bias[:kept], padding=1, groups=kept)
+    hidden = F.conv2d(hidden, depthwise.weight[:kept], depthwise.bias[:kept], padding=1, groups=kept)
     hidden = layer.dropout(layer.activation_fn(_to_tokens(hidden)))
     out: Tensor = layer.dropout(F.linear(hidden, layer.fc2.weight[:, :kept], layer.fc2.bias))
     return out
-
-
-def _summed_taps(weight: Tensor, factor: int) -> tuple[Tensor, int]:
-    """Weights and stride of a convolution whose stride is its kernel, on a grid coarser by `factor`; see cut.merged."""
-    kernel = weight.shape[2]
-    if factor == 1 or kernel % factor:
-        return weight, kernel
-    cells = weight.unflatten(3, (-1, factor)).unflatten(2, (-1, factor))
-    return cells.sum((3, 5)), kernel // factor
-
-
-def _mean_of_windows(weight: Tensor, factor: int) -> Tensor:
-    """Weights of a depthwise 3x3 convolution on a grid coarser by `factor`; see cut.merged."""
-    if factor == 1:
-        return weight
-    inner = (factor - 1) / factor
-    taps = weight.new_tensor([[1 / factor, 0, 0], [inner, 1, inner], [0, 0, 1 / factor]])
-    return taps @ weight @ taps.T
 
 
 def _batch_norm(norm: nn.BatchNorm2d, x: Tensor, width: int) -> Tensor:
