@@ -31,7 +31,7 @@ _LAG_WEIGHT = 0.1
 _STRAYED = 4.0  # standard deviations of the mean of the last ten innovations or so
 _STRAYED_VAR: Floats = np.diag(np.array([0.0, 3.0, 0.5, 0.0]) ** 2)  # then doubted anew: ambient and resistance
 _USUAL_STEP_C = 1.0  # a sensor that has not moved yet may speak in whole degrees
-_COARSEST_STEP_C = 2.0  # a first change that is larger is a change, not the sensor's step
+_COARSEST_STEP_C = 5.0  # a first change that is larger is a change, not the sensor's step
 # Standard deviations a square-root second: case (what the model leaves out), ambient, and both resistances.
 _WALK_VAR: Floats = np.array([0.02, 0.01, 0.01, 0.002]) ** 2
 _PRIOR: Floats = np.array([0.0, 25.0, 6.0, 1.0])

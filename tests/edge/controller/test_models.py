@@ -311,4 +311,4 @@ def test_a_thermometer_that_jumped_once_is_no_coarse_one() -> None:
     model = ThermalModel()
     for second in range(120):
         model = model.seen(45.0 if second < 60 else 80.0, 8.0, 1.0)
-    assert model.step_c == 2.0
+    assert model.step_c == 5.0
