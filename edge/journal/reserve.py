@@ -33,6 +33,8 @@ def reserve_log(database: Path, pages: int, page_bytes: int) -> int:
         before = at = os.fstat(handle).st_size
         while at < wanted:
             at += os.write(handle, _CHUNK[: wanted - at])
+        if at > before:
+            os.fsync(handle)  # now, by itself, and not while a commit waits for its own few pages
         return at - before
     finally:
         os.close(handle)

@@ -16,9 +16,9 @@ MEMORY_DROP_IN = "/run/systemd/system/joulepath.service.d/memory.conf"
 # Under the least that a running service needs, over what an idle interpreter does.
 SMALL_MIB = 60
 COMMIT_S = 60  # the default commit interval
-START_S = 200  # until the log has its room (edge/journal/reserve.py)
-COMMITS_MEASURED = 3
-IDLE_S = 60
+START_S = 240  # until the log has its room, after the fourth commit (edge/journal/reserve.py)
+COMMITS_MEASURED = 2
+IDLE_S = 30
 CHECKPOINT = (
     'python3 -c \'import sqlite3; print(sqlite3.connect("/var/lib/joulepath/journal.db")'
     '.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone())\' && sync'
@@ -210,6 +210,7 @@ def test_what_a_day_writes(board: Subject) -> None:
     board.restart()
     started = board.now_ns() / 1e9
     time.sleep(START_S)  # what a start writes is no part of a day
+    board.machine.ok("sync")
     began, written, frames = _so_far(board)
     time.sleep(COMMITS_MEASURED * COMMIT_S)
     ended, written_then, frames_then = _so_far(board)
