@@ -122,6 +122,9 @@ def parse_size(text: str) -> tuple[int, int]:
 def _need_convert_extra() -> None:
     from importlib.util import find_spec
 
+    from converters.quiet import hush_tensorflow
+
+    hush_tensorflow()
     missing = [name for name in ("tensorflow", "ai_edge_quantizer", "safetensors") if find_spec(name) is None]
     if missing:
         raise UsageError(f"converting needs {', '.join(missing)}; install with: pip install 'joulepath[convert]'")

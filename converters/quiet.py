@@ -10,6 +10,14 @@ import warnings
 from collections.abc import Iterator
 
 
+def hush_tensorflow() -> None:
+    """Let TensorFlow report errors only, here and in processes started from here; what a user set stays.
+
+    For commands, before anything imports it: it reads the variable once.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Drop what is written to standard output and error, logged or warned meanwhile: native code's output too.

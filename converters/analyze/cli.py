@@ -126,6 +126,9 @@ def _timed(
 ) -> tuple[list[Breakdown], str]:
     from converters.analyze.measure import timed
 
+    from converters.quiet import hush_tensorflow
+
+    hush_tensorflow()
     if find_spec("tensorflow") is None:
         raise UsageError("building each layer needs TensorFlow: pip install 'joulepath[convert]', or give --no-time")
     return timed(found, size, table_file, threads, rounds)

@@ -124,6 +124,9 @@ def _build(
     table: LatencyTable | None,
     progress: Callable[[str, int, int], None],
 ) -> Kit:
+    from converters.quiet import hush_tensorflow
+
+    hush_tensorflow()
     if find_spec("tensorflow") is None:
         raise UsageError(
             "building the study's graphs needs TensorFlow: pip install 'joulepath[convert]', or make a kit on a host "

@@ -175,6 +175,9 @@ def _energy(profile: Path | None, bundle: Path | None) -> EnergyModel | None:
 def _need_extras(trials: int) -> None:
     from importlib.util import find_spec
 
+    from converters.quiet import hush_tensorflow
+
+    hush_tensorflow()
     missing = [name for name in _NEEDS if find_spec(name) is None and not (name == "optuna" and trials == 0)]
     if missing:
         extras = ",".join(sorted({_NEEDS[name] for name in missing}))
