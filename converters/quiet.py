@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import logging
 import os
@@ -13,9 +14,11 @@ from collections.abc import Iterator
 def hush_tensorflow() -> None:
     """Let TensorFlow report errors only, here and in processes started from here; what a user set stays.
 
-    For commands, before anything imports it: it reads the variable once.
+    For commands, before anything imports it: it reads the variable once, and greets while it is imported.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with quiet(), contextlib.suppress(ImportError):
+        importlib.import_module("tensorflow")
 
 
 @contextlib.contextmanager

@@ -125,7 +125,6 @@ def _timed(
     rounds: int,
 ) -> tuple[list[Breakdown], str]:
     from converters.analyze.measure import timed
-
     from converters.quiet import hush_tensorflow
 
     hush_tensorflow()
