@@ -88,9 +88,9 @@ def fresh(lab_folder: Path, arm64_deb: Path) -> Iterator[Fresh]:
 
 
 @pytest.fixture(scope="module")
-def running(lab_folder: Path) -> Iterator[Subject]:
-    """An amd64 board with every driver, its service configured for the lab and serving frames."""
-    folder = lab_folder / "amd64"
+def running(lab_folder: Path, request: pytest.FixtureRequest) -> Iterator[Subject]:
+    """An amd64 board with every driver, its service configured for the lab and serving frames; one for each file."""
+    folder = lab_folder / request.module.__name__.rpartition(".")[2]
     with Machine(installed_system("amd64"), folder, Settings(memory_mib=MEMORY_MIB)) as machine:
         machine.boot()
         machine.call("board.load_all", timeout_s=120)
