@@ -33,7 +33,7 @@ def register(app: typer.Typer) -> None:
     convert.callback()(_convert)
     convert.command("segformer", help=_CONVERT_HELP)(convert_segformer_command)
     app.add_typer(convert, name="convert")
-    register_evaluate(app, _timed_say)
+    register_evaluate(app, timed_say)
 
 
 def _convert() -> None:
@@ -105,7 +105,7 @@ def convert_segformer_command(
         command=" ".join(["joulepath", *sys.argv[1:]]),
         replace=replace,
     )
-    bundle = convert_segformer(job, _timed_say())
+    bundle = convert_segformer(job, timed_say())
     for variant in bundle.manifest.variants:
         accuracy = f", mIoU {100 * variant.accuracy[0].value:.1f} %" if variant.accuracy else ""
         print(f"{variant.id}: {(variant.macs or 0) / 1e9:.2f} G multiply-accumulates{accuracy}")
@@ -130,7 +130,7 @@ def _need_convert_extra() -> None:
         raise UsageError(f"converting needs {', '.join(missing)}; install with: pip install 'joulepath[convert]'")
 
 
-def _timed_say() -> Callable[[str], None]:
+def timed_say() -> Callable[[str], None]:
     """Progress on stderr, each line with the seconds since the start."""
     start = time.monotonic()
 

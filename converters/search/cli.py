@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from converters.cli import timed_say
 from edge.errors import UsageError
 
 if TYPE_CHECKING:
@@ -121,7 +120,7 @@ def search_segformer_command(
         energy=_energy(profile, profile_bundle),
     )
     try:
-        found = search(job, _timed_say())
+        found = search(job, timed_say())
     except KeyboardInterrupt:
         print(
             f"joulepath: interrupted; what was evaluated is kept in {out / LEDGER}: the same command goes on",
@@ -182,13 +181,3 @@ def _need_extras(trials: int) -> None:
     if missing:
         extras = ",".join(sorted({_NEEDS[name] for name in missing}))
         raise UsageError(f"searching needs {', '.join(missing)}; install with: pip install 'joulepath[{extras}]'")
-
-
-def _timed_say() -> Callable[[str], None]:
-    """Progress on stderr, each line with the seconds since the start."""
-    start = time.monotonic()
-
-    def say(text: str) -> None:
-        print(f"{time.monotonic() - start:7.1f} s  {text}", file=sys.stderr, flush=True)
-
-    return say

@@ -8,11 +8,9 @@ Freed pages are used again by the next rows; the file is cut only while it is la
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from edge.journal.rows import JournalSettings
-from edge.journal.schema import PAGE_BYTES, SEGMENTS
+from edge.journal.schema import PAGE_BYTES, SEGMENTS, at_once
 
 _MOST_ROWS_A_ROUND = 10_000
 _BYTES_A_ROUND = 6000  # one row a round for each of these that the bound has: about 1 % of the file
@@ -54,7 +52,7 @@ def _purge(connection: sqlite3.Connection, settings: JournalSettings, target_pag
         enough = _pragma(connection, "page_count") - _pragma(connection, "freelist_count") <= target_pages
         if enough and (table in SEGMENTS or not any(segment in oldest for segment in SEGMENTS)):
             return  # else go on until what is older than the oldest frame has followed the frames of its time
-        with _transaction(connection):
+        with at_once(connection):
             if table in SEGMENTS and table != current_segment:
                 connection.execute(f"DELETE FROM {table}")
             else:
@@ -85,18 +83,6 @@ def _drop_rows(connection: sqlite3.Connection, table: str, most_rows: int) -> No
         )
 
 
-@contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-
-
 def _keep_newest(connection: sqlite3.Connection, settings: JournalSettings) -> None:
     for table, most in _BY_NUMBER.items():
         keep = min(most, max(100, settings.max_bytes // 10 // _BYTES_A_ROW))
@@ -116,7 +102,7 @@ def _forget_empty_runs(connection: sqlite3.Connection, keep: int) -> None:
     ).fetchone()
     if row is None:
         return
-    with _transaction(connection):
+    with at_once(connection):
         for table in ("rollup", "switch", "event", "clock"):
             connection.execute(f"DELETE FROM {table} WHERE run_id <= ?", row)
         connection.execute("DELETE FROM run WHERE id <= ?", row)

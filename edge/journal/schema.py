@@ -129,7 +129,7 @@ def _update(connection: sqlite3.Connection, version: int) -> None:
     the table's definition."""
     if version >= VERSION:
         return
-    with _at_once(connection):
+    with at_once(connection):
         for name in SEGMENTS:
             connection.execute(f"ALTER TABLE {name} ADD COLUMN reused INTEGER NOT NULL DEFAULT 0")
         connection.execute("DROP VIEW frame")
@@ -142,7 +142,7 @@ def _create_view(connection: sqlite3.Connection) -> None:
 
 
 @contextmanager
-def _at_once(connection: sqlite3.Connection) -> Iterator[None]:
+def at_once(connection: sqlite3.Connection) -> Iterator[None]:
     """All that happens inside, or nothing."""
     connection.execute("BEGIN IMMEDIATE")
     try:
@@ -158,7 +158,7 @@ def _create(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA page_size={PAGE_BYTES}")
     connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
     connection.execute("VACUUM")  # makes both settings hold even where an earlier start got as far as a header
-    with _at_once(connection):
+    with at_once(connection):
         for statement in _TABLES.split(";"):
             if statement.strip():
                 connection.execute(statement)

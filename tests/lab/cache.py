@@ -64,6 +64,7 @@ def step(name: str, recipe: dict[str, Any], build: Callable[[Path], None], suffi
             remove(partial)
             build(partial)
             partial.rename(result)
+            os.utime(result)  # unpacked folders bear their package's time, which would make the new one old
             for old in root.glob(f"{name}-{'?' * KEY_DIGITS}{suffix}"):
                 if time.time() - old.stat().st_mtime > KEPT_S:
                     remove(old)

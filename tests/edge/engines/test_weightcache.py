@@ -33,11 +33,11 @@ def cache(tmp_path: Path) -> WeightCache:
 @pytest.mark.parametrize(
     ("environ", "expected"),
     [
-        ({"CACHE_DIRECTORY": "/var/cache/joulepath", "HOME": "/root"}, "/var/cache/joulepath/weights"),
+        ({"CACHE_DIRECTORY": "/var/cache/joulepath", "HOME": "/home/anna"}, "/var/cache/joulepath/weights"),
         ({"CACHE_DIRECTORY": "/var/cache/a:/var/cache/b"}, "/var/cache/a/weights"),
-        ({"XDG_CACHE_HOME": "/scratch", "HOME": "/root"}, "/scratch/joulepath/weights"),
-        ({"XDG_CACHE_HOME": "scratch", "HOME": "/root"}, "/root/.cache/joulepath/weights"),
-        ({"HOME": "/root"}, "/root/.cache/joulepath/weights"),
+        ({"XDG_CACHE_HOME": "/scratch", "HOME": "/home/anna"}, "/scratch/joulepath/weights"),
+        ({"XDG_CACHE_HOME": "scratch", "HOME": "/home/anna"}, "/home/anna/.cache/joulepath/weights"),
+        ({"HOME": "/home/anna"}, "/home/anna/.cache/joulepath/weights"),
         ({"CACHE_DIRECTORY": ""}, None),
     ],
 )
