@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 
@@ -63,6 +64,7 @@ def name_of(path: ExecutionPath) -> str:
     words += [f"pool {'/'.join(map(str, path.pool))}"] if path.pool else []
     words += [f"merge {'/'.join(map(str, path.merge))}"] if path.merge else []
     words += [f"decoder stride {path.decoder_stride}"] if path.decoder_stride > 1 else []
+    words += ["decoder chain"] if path.decoder_chain else []
     words += [f"{path.size[0]}x{path.size[1]}"] if path.size else []
     return ", ".join(words)
 
@@ -80,8 +82,8 @@ def _rungs(space: SearchSpace) -> Iterator[dict[str, int]]:
                 few = merged | {f"skip_{stage}_{block}": 1 for block in range(1, skipped + 1)}
                 yield from ({**few, f"ffn_{stage}": rung} for rung in range(genes.get(f"ffn_{stage}", 1)))
                 yield from ({**few, f"pool_{stage}": rung} for rung in range(genes.get(f"pool_{stage}", 1)))
-    for stride in range(genes.get("stride", 1)):
-        yield from ({"decoder": width, "stride": stride} for width in range(genes.get("decoder", 1)))
+    for stride, chain, width in product(*(range(genes.get(gene, 1)) for gene in ("stride", "chain", "decoder"))):
+        yield {"decoder": width, "stride": stride, "chain": chain}
 
 
 def _bridged(network: segformer.Network, rungs: dict[str, int]) -> Iterator[segformer.Network]:

@@ -78,6 +78,8 @@ def describe(path: ExecutionPath, full: ExecutionPath) -> str:
         parts.append(f"decoder {path.decoder_width} of {full.decoder_width}")
     if path.decoder_stride != full.decoder_stride:
         parts.append(f"decoder at 1/{path.decoder_stride}")
+    if path.decoder_chain != full.decoder_chain:
+        parts.append("decoder in a chain")
     for name, values in (
         ("feed-forward", [f"{100 * share:.0f}%" for share in path.ffn]),
         ("keys pooled", [str(factor) for factor in path.pool]),

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from converters.paths import Choice, Compensation, ExecutionPath
 from edge.errors import UsageError
 
-KNOBS = ("blocks", "ffn", "decoder", "pool", "merge", "stride", "size")
+KNOBS = ("blocks", "ffn", "decoder", "pool", "merge", "stride", "chain", "size")
 _FFN = (1.0, 0.75, 0.5, 0.375, 0.25)
 _DECODER = (1.0, 0.75, 0.5, 0.375, 0.25, 0.125)
 _FACTORS = (1, 2)
 _STRIDES = (1, 2)
+_CHAINS = (False, True)
 _SCALES = (1.0, 0.875, 0.75, 0.625, 0.5)
 _SIZE_STEP = 32  # every stage of a SegFormer then has whole positions
 
@@ -44,6 +45,7 @@ class SearchSpace:
     pool: tuple[int, ...]
     merge: tuple[int, ...]
     strides: tuple[int, ...]
+    chains: tuple[bool, ...]
     sizes: tuple[tuple[int, int], ...]
     choice: Choice
     compensation: Compensation
@@ -73,6 +75,7 @@ class SearchSpace:
             pool=_FACTORS if "pool" in knobs else (1,),
             merge=_FACTORS if "merge" in knobs else (1,),
             strides=_STRIDES if "stride" in knobs else (1,),
+            chains=_CHAINS if "chain" in knobs else (False,),
             sizes=tuple(_sizes(size)) if "size" in knobs else (size,),
             choice=choice,
             compensation=compensation,
@@ -102,6 +105,7 @@ class SearchSpace:
             *(Gene(f"merge_{stage}", len(self.merge)) for stage in stages),
             Gene("decoder", len(self.widths)),
             Gene("stride", len(self.strides)),
+            Gene("chain", len(self.chains)),
             Gene("size", len(self.sizes)),
         ]
         return tuple(gene for gene in found if gene.count > 1)
@@ -134,6 +138,7 @@ class SearchSpace:
             pool=pool if any(factor > 1 for factor in pool) else (),
             merge=merge if any(factor > 1 for factor in merge) else (),
             decoder_stride=self.strides[rungs.get("stride", 0)],
+            decoder_chain=self.chains[rungs.get("chain", 0)],
             choice=self.choice if cuts else "first",
             compensation=self.compensation if cuts else "none",
         )
@@ -152,6 +157,7 @@ class SearchSpace:
             rungs[f"merge_{number + 1}"] = self.merge.index(path.merge[number] if path.merge else 1)
         rungs["decoder"] = self.widths.index(path.decoder_width)
         rungs["stride"] = self.strides.index(path.decoder_stride)
+        rungs["chain"] = self.chains.index(path.decoder_chain)
         rungs["size"] = self.sizes.index(path.size or self.size)
         wanted = {gene.name for gene in self.genes()}
         return {name: rung for name, rung in rungs.items() if name in wanted}

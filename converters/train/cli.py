@@ -63,6 +63,10 @@ def train(
         Path | None,
         typer.Option(help="JSON file of paths (docs/paths.md) to train instead of random ones, and to validate"),
     ] = None,
+    order_channels: Annotated[
+        int,
+        typer.Option(min=0, help="first put channels in order of importance, as so many images of --data show it"),
+    ] = 0,
     min_decoder_width: Annotated[int, typer.Option(min=32, help="narrowest decoder among the paths, channels")] = 64,
     freeze_batch_norm: Annotated[bool, typer.Option(help="keep the decoder's statistics: paths share them")] = False,
     save_every: Annotated[int, typer.Option(min=1, help="steps between two saved states")] = 250,
@@ -76,11 +80,13 @@ def train(
     except ImportError as error:
         raise JoulepathError("training needs PyTorch: pip install 'joulepath[train]'") from error
     from converters.datasets import open_dataset
+    from converters.evaluate import spread
     from converters.paths import PathSpace, read_paths
     from converters.train.crops import CropSettings, Source, sampler_of
     from converters.train.load import fit_classifier, load_network, load_teacher, pick_device
     from converters.train.loop import Trainer
     from converters.train.losses import class_weights_of
+    from converters.train.order import order_by_importance
     from converters.train.settings import TrainSettings
 
     if threads:
@@ -111,6 +117,12 @@ def train(
         typer.echo(f"reading {len(second)} pairs of {auxiliary}")
         sources.append(Source(sampler_of(list(second)), auxiliary_batch, head=1))
         auxiliary_classes = len(second.classes)
+    if order_channels:
+        if weights is None or new_classifier:
+            raise UsageError("--order-channels orders what --weights has learnt, with the classifier that it has")
+        typer.echo(f"ordering channels by their importance on {min(order_channels, len(pairs))} images")
+        seen = [pairs[index][0] for index in spread(len(pairs), order_channels)]
+        order_by_importance(network, weights, seen, (height, width))
     scored = [] if scored_set is None else [scored_set.read(i) for i in range(0, len(scored_set), validation_stride)]
     settings = TrainSettings(
         steps=steps,

@@ -17,7 +17,7 @@ rungs = st.fixed_dictionaries({gene.name: st.integers(0, gene.count - 1) for gen
 def test_the_ladders_of_a_known_network() -> None:
     assert SPACE.sizes == ((288, 384), (256, 320), (224, 288), (192, 256), (128, 192))
     assert SPACE.widths == (96, 72, 48, 32, 24, 8)
-    assert len(SPACE.actions(SPACE.full())) == len(SPACE.genes()) == 5 + 3 * 3 + 3
+    assert len(SPACE.actions(SPACE.full())) == len(SPACE.genes()) == 5 + 3 * 3 + 4
 
 
 @given(rungs)
@@ -47,10 +47,12 @@ def test_paths_survive_json_and_are_known_again_under_any_name(taken: dict[str, 
 
 
 def test_a_cut_in_words() -> None:
-    path = SPACE.path_of({"skip_1_2": 1, "skip_3_1": 1, "ffn_2": 2, "decoder": 1, "stride": 1, "size": 3, "pool_1": 1})
+    path = SPACE.path_of(
+        {"skip_1_2": 1, "skip_3_1": 1, "ffn_2": 2, "decoder": 1, "stride": 1, "chain": 1, "size": 3, "pool_1": 1}
+    )
     assert describe(path, SPACE.full()) == (
-        "without blocks 1.2 3.1; decoder 72 of 96; decoder at 1/2; feed-forward 100% 50% 100%; keys pooled 2 1 1; "
-        "input 192x256"
+        "without blocks 1.2 3.1; decoder 72 of 96; decoder at 1/2; decoder in a chain; feed-forward 100% 50% 100%; "
+        "keys pooled 2 1 1; input 192x256"
     )
     assert describe(SPACE.full(), SPACE.full()) == "nothing cut"
 
