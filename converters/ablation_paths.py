@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from converters.paths import ExecutionPath, PathSpace
+from converters.search.identity import canonical, describe
 
 # How a cut is made: what is kept, and whether what reads it is fitted again.
 WAYS: Mapping[str, Mapping[str, Any]] = {
@@ -15,7 +16,14 @@ WAYS: Mapping[str, Mapping[str, Any]] = {
     "fitted": {"compensation": "ridge"},
     "both": {"choice": "importance", "compensation": "ridge"},
 }
-SINGLE, LADDER = "one knob", "several knobs"
+SINGLE, LADDER, NAIVE, FOUND = (
+    "one knob",
+    "several knobs",
+    "first channels and first blocks alone",
+    "found by the search",
+)
+# Shares of hidden and decoder channels, and blocks a stage, of cuts as they are made without looking at the network.
+_FIRST_CHANNELS = (0.75, 0.5, 0.25, 0.125)
 
 
 @dataclass(frozen=True)
@@ -32,8 +40,11 @@ class Row:
         return f"{self.cut}, {self.way}"
 
 
-def rows(space: PathSpace, size: tuple[int, int]) -> list[Row]:
-    """Every path for a network of four stages with inputs of `size`; channels are cut in all four ways."""
+def rows(space: PathSpace, size: tuple[int, int], found_paths: Sequence[ExecutionPath] = ()) -> list[Row]:
+    """Every path for a network of four stages with inputs of `size`; channels are cut in all four ways.
+
+    `found_paths` are those of a search, each made as it says itself.
+    """
     found: list[Row] = []
     for section, cuts in ((SINGLE, _single(space, size)), (LADDER, _ladder(space, size))):
         for cut, knobs in cuts.items():
@@ -43,6 +54,31 @@ def rows(space: PathSpace, size: tuple[int, int]) -> list[Row]:
                 full = {"blocks": space.full().blocks, "decoder_width": space.decoder_width}
                 path = space.checked(ExecutionPath(**{"name": name, **full, **knobs, **WAYS[way]}))
                 found.append(Row(section, cut, way, path))
+    found += [Row(NAIVE, cut, "naive", space.checked(path)) for cut, path in _naive(space).items()]
+    return found + _searched(space, size, found_paths)
+
+
+def _searched(space: PathSpace, size: tuple[int, int], paths: Sequence[ExecutionPath]) -> list[Row]:
+    full = space.full()
+    return [
+        Row(FOUND, f"{path.name}: {describe(path, full)}", "searched", path)
+        for path in paths
+        if canonical(path, size) != canonical(full, size)
+    ]
+
+
+def _naive(space: PathSpace) -> dict[str, ExecutionPath]:
+    """What one would cut without looking: the first channels everywhere, or one more stage's blocks halved a step."""
+    full, found = space.full(), {}
+    for number, share in enumerate(_FIRST_CHANNELS):
+        width = max(8, int(space.decoder_width * share) // 8 * 8)
+        cut = f"hidden channels {100 * share:g} %, decoder {width}"
+        found[cut] = replace(full, name=f"n{number}", ffn=(share,) * len(space.depths), decoder_width=width)
+    depths = list(space.depths)
+    for stage in reversed(range(len(depths))):
+        depths[stage] = (depths[stage] + 1) // 2
+        cut = f"blocks {' '.join(map(str, depths))}"
+        found[cut] = space.first(f"b{stage}", depths, space.decoder_width)
     return found
 
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from converters.ablation import FULL, Measured, goals, measure, repaired, result
-from converters.ablation_paths import LADDER, Row, rows
+from converters.ablation_paths import FOUND, LADDER, Row, rows
 from converters.families import segformer
 from converters.keep import Kept
 from converters.paths import ExecutionPath, PathSpace
@@ -29,6 +29,15 @@ def test_every_path_fits_and_has_a_name_of_its_own(space: PathSpace) -> None:
     }  # fmt: skip
 
 
+def test_paths_of_a_search_stand_beside_the_others_but_for_the_full_one() -> None:
+    space = PathSpace((2, 2, 2, 2), 256)
+    small = replace(space.full(), name="p3", decoder_width=64, choice="importance", compensation="ridge")
+    found = rows(space, (288, 384), [space.full(), small])
+    assert [(row.cut, row.way, row.path) for row in found if row.section == FOUND] == [
+        ("p3: decoder 64 of 256", "searched", small)
+    ]
+
+
 def measured(cut: str, way: str, miou: float, faster: float) -> Measured:
     row = Row(LADDER, cut, way, ExecutionPath("x", (), 1))
     return Measured(row, 10**6, miou, miou - 0.5, (0.0, 0.0), 10.0, Ratio(faster, faster, faster, 3))
@@ -45,6 +54,7 @@ def test_goals_of_known_figures() -> None:
         measured("c", "naive", 0.45, 2.5),
         measured("c", "fitted", 0.52, 1.2),
     ]
+    assert goals([*found, measured("p1", "searched", 0.45, 2.46)])[2].measured == 1.0
     fastest, share, beaten = goals(found)
     assert fastest.measured == 1.5
     # a: 0.1 lost, 0.01 with repair; b: 0.1 and 0.05; c: nothing is left of 0.05.
