@@ -17,6 +17,7 @@ import numpy.typing as npt
 from converters.errors import ConvertError
 from converters.evaluate import evaluate, readable, spread
 from converters.families import segformer
+from converters.flatbuffer import added_bytes, read_model
 from converters.litert import LiteRtFile, to_litert
 from converters.ops.count import Cost, CountOps
 from converters.paths import ExecutionPath
@@ -240,6 +241,8 @@ def _manifest(
     costs: Mapping[str, tuple[Cost, tuple[int, ...]]],
     files: Mapping[str, LiteRtFile],
 ) -> Manifest:
+    names = [path.name for path in paths]
+    added = {precision: added_bytes(read_model(file.content), names) for precision, file in files.items()}
     return Manifest(
         name=job.name or Path(job.weights).name or "segformer",
         family="segformer",
@@ -248,7 +251,14 @@ def _manifest(
         palette=job.palette,
         paths=tuple(_path_spec(path, weights) for path in paths),
         variants=tuple(
-            _variant(path.name, path.size or job.size, precision, file.content, *costs[path.name])
+            _variant(
+                path.name,
+                path.size or job.size,
+                precision,
+                file.content,
+                added[precision][path.name],
+                *costs[path.name],
+            )
             for precision, file in files.items()
             for path in paths
         ),
@@ -301,7 +311,13 @@ def _described(path: ExecutionPath, weights: segformer.SegformerWeights) -> str:
 
 
 def _variant(
-    path: str, size: tuple[int, int], precision: str, content: bytes, cost: Cost, shape: tuple[int, ...]
+    path: str,
+    size: tuple[int, int],
+    precision: str,
+    content: bytes,
+    added: int,
+    cost: Cost,
+    shape: tuple[int, ...],
 ) -> Variant:
     return Variant(
         id=f"{path}-{precision}",
@@ -311,6 +327,7 @@ def _variant(
         signature=path,
         sha256=hashlib.sha256(content).hexdigest(),
         bytes=len(content),
+        added_bytes=added,
         input=InputSpec(height=size[0], width=size[1], dtype="float32", colour="BGR"),
         output=OutputSpec(kind="logits", shape=shape, dtype="float32"),
         macs=cost.macs,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -73,6 +73,20 @@ def name_tensors_apart(model: Model) -> None:
 def signature_of_subgraph(model: Model) -> dict[int, str]:
     """Subgraph index to signature key."""
     return {signature.subgraphIndex: signature.signatureKey.decode() for signature in model.signatureDefs or ()}
+
+
+def added_bytes(model: Model, order: Sequence[str]) -> dict[str, int]:
+    """For each of the signatures `order`, the bytes of constants that it uses and none before it does."""
+    graphs = {key: model.subgraphs[index] for index, key in signature_of_subgraph(model).items()}
+    seen: set[bytes] = set()
+    found = {}
+    for signature in order:
+        buffers = {tensor.buffer for tensor in graphs[signature].tensors}
+        # Equal vectors are stored once, whatever their numbers: see `write_model`.
+        used = {bytes(model.buffers[number].data) for number in buffers if model.buffers[number].data is not None}
+        found[signature] = sum(map(len, used - seen))
+        seen |= used
+    return found
 
 
 def operations(model: Model) -> dict[str, Counter[str]]:

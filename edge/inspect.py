@@ -38,6 +38,7 @@ def _variant(variant: Variant, cost: Cost | None) -> dict[str, Any]:
         "file": variant.file,
         "signature": variant.signature,
         "bytes": variant.bytes,
+        "added_bytes": variant.added_bytes,
         "input": f"{variant.input.width}x{variant.input.height} {variant.input.dtype}",
         "output": variant.output.kind,
         "macs": variant.macs,
@@ -68,7 +69,7 @@ def show(described: dict[str, Any]) -> None:
     table.add_column("variant", overflow="fold", min_width=12)
     table.add_column("path", overflow="fold", min_width=6)
     table.add_column("precision", no_wrap=True)
-    for column in ("input", "file MB", "GMAC", "accuracy", "ms", "p95 ms"):
+    for column in ("input", "file MB", "adds MB", "GMAC", "accuracy", "ms", "p95 ms"):
         table.add_column(column, justify="right", no_wrap=True)
     for v in described["variants"]:
         table.add_row(
@@ -77,6 +78,7 @@ def show(described: dict[str, Any]) -> None:
             v["precision"],
             v["input"].split()[0],
             f"{v['bytes'] / 1e6:.2f}" + ("*" if v["signature"] else ""),
+            _number(None if v["added_bytes"] is None else v["added_bytes"] / 1e6, "{:.2f}"),
             _number(v["macs"] and v["macs"] / 1e9, "{:.2f}"),
             _number(v["accuracy"] and 100 * v["accuracy"], "{:.1f} %"),
             _number(v["latency_ms"], "{:.2f}"),
@@ -96,6 +98,8 @@ def _notes(described: dict[str, Any]) -> list[str]:
     notes = []
     if any(v["signature"] for v in variants):
         notes.append("* one file with several paths, which share its weights")
+    if any(v["added_bytes"] is not None for v in variants):
+        notes.append("adds: weights in the file that no variant above it uses")
     scored = {
         f"{v['accuracy_metric']} on {v['accuracy_dataset']}, {v['accuracy_images']} images"
         for v in variants

@@ -87,6 +87,9 @@ class Variant(Strict):
     signature: str | None = Field(None, description="several paths may be signatures of one file")
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     bytes: int = Field(gt=0, description="size of the file, shared by all its signatures")
+    added_bytes: int | None = Field(
+        None, ge=0, description="of the file's bytes, weights that no variant before this one uses"
+    )
     input: InputSpec
     output: OutputSpec
     macs: int | None = Field(None, ge=0, description="multiply-accumulates of one inference")

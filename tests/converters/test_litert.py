@@ -32,6 +32,10 @@ def test_signatures_share_their_weights(converted: Converted) -> None:
     decoder = 4 * (sum((32, 64, 160, 256)) * 64 + 64 * 11)
     assert full + decoder < together < full + decoder + 60_000
     assert len(converted.float16.content) < 0.55 * together
+    model = flatbuffer.read_model(converted.float32.content)
+    added = flatbuffer.added_bytes(model, ["full", "p4"])
+    assert decoder < added["p4"] < decoder + 2_000  # a bias of 64, and shapes
+    assert sum(added.values()) == sum(flatbuffer.added_bytes(model, ["p4", "full"]).values()) < together
 
 
 def test_tensor_names_are_unique_in_the_whole_file(converted: Converted) -> None:

@@ -67,6 +67,21 @@ def test_table(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "60.0 %" in shown
     assert "2 threads, lib 1" in shown
     assert "* one file with several paths" in shown
+    assert "adds:" not in shown  # the manifest does not say
+
+
+def test_bytes_that_each_path_adds(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    opened = load_bundle(bundle)
+    added = {"full": 7_250_000, "half": 0}
+    variants = tuple(v.model_copy(update={"added_bytes": added.get(v.id)}) for v in opened.manifest.variants)
+    manifest = opened.manifest.model_copy(update={"variants": variants})
+    described = inspect.describe(type(opened)(opened.root, manifest, None, opened.digest), None)
+    assert [v["added_bytes"] for v in described["variants"][:2]] == [7_250_000, 0]
+    inspect.show(described)
+    shown = capsys.readouterr().out
+    assert " 7.25 " in shown
+    assert " 0.00 " in shown
+    assert "adds: weights in the file that no variant above it uses" in shown
 
 
 def test_inspect_measures_here(app: typer.Typer, bundle: Path) -> None:
