@@ -16,7 +16,13 @@ if TYPE_CHECKING:
     from converters.search.job import Found
 
 EXIT_INTERRUPTED = 130
-_NEEDS = {"tensorflow": "convert", "safetensors": "convert", "optuna": "search", "plotly": "report"}
+_NEEDS = {
+    "tensorflow": "convert",
+    "safetensors": "convert",
+    "optuna": "search",
+    "threadpoolctl": "search",
+    "plotly": "report",
+}
 
 _HELP = """Find execution paths of SegFormer weights for budgets of time, without training.
 
@@ -73,7 +79,10 @@ def search_segformer_command(
     trials: Annotated[int, typer.Option(min=0, help="new paths for the optimiser to try after slimming")] = 64,
     sampler: Annotated[str, typer.Option(help="the optimiser: nsga2 or tpe")] = "nsga2",
     seed: Annotated[int, typer.Option(help="of the optimiser; the same seed finds the same paths")] = 0,
-    workers: Annotated[int, typer.Option(min=1, help="processes that evaluate paths")] = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="processes that evaluate paths; with a table one a core, at most 4, else 1"),
+    ] = None,
     ray: Annotated[str | None, typer.Option(help="evaluate on the Ray cluster at ADDRESS (extra [ray])")] = None,
     knobs: Annotated[str | None, typer.Option(help="what may be cut, joined by commas; everything by default")] = None,
     choice: Annotated[str, typer.Option(help="which channels stay: importance, or first")] = "importance",
@@ -88,6 +97,7 @@ def search_segformer_command(
     from converters.search.budgets import parse_numbers
     from converters.search.job import LEDGER, SearchJob, search
     from converters.search.space import KNOBS
+    from converters.search.threads import default_workers
 
     for option, value, known in (
         ("--sampler", sampler, ("nsga2", "tpe")),
@@ -109,7 +119,7 @@ def search_segformer_command(
         trials=trials,
         seed=seed,
         sampler="tpe" if sampler == "tpe" else "nsga2",
-        workers=workers,
+        workers=workers or default_workers(timed_here=table is None),
         ray=ray,
         calibration_images=calibration_images,
         search_images=search_images,

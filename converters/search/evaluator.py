@@ -17,6 +17,7 @@ from converters.search.identity import digest
 from converters.search.images import ImageSource, at_size, chosen, content_hash, open_images
 from converters.search.running import SIGNATURE, Running, interleaved, ratio
 from converters.search.scoring import Mask, confusion, grid_of, mask_of, mean_iou, truth_at
+from converters.search.threads import compute_on_one_thread
 from converters.workshop import Workshop
 
 # Raised when the same path would get other numbers than before.
@@ -69,7 +70,8 @@ class SegformerSpec:
         return chosen(self.calibration, self.calibration_images, self.search_set, self.search_images)
 
     def build(self) -> SegformerEvaluator:
-        """Read weights and images. Raises JoulepathError."""
+        """In a worker: read weights and images. Raises JoulepathError."""
+        compute_on_one_thread()
         return SegformerEvaluator(self)
 
 
