@@ -88,6 +88,7 @@ def train(
     from converters.train.losses import class_weights_of
     from converters.train.order import order_by_importance
     from converters.train.settings import TrainSettings
+    from converters.train.state import STATE_NAME
 
     if threads:
         torch.set_num_threads(threads)
@@ -117,7 +118,7 @@ def train(
         typer.echo(f"reading {len(second)} pairs of {auxiliary}")
         sources.append(Source(sampler_of(list(second)), auxiliary_batch, head=1))
         auxiliary_classes = len(second.classes)
-    if order_channels:
+    if order_channels and not (out / STATE_NAME).is_file():  # a run that goes on has them in order
         if weights is None or new_classifier:
             raise UsageError("--order-channels orders what --weights has learnt, with the classifier that it has")
         typer.echo(f"ordering channels by their importance on {min(order_channels, len(pairs))} images")
