@@ -153,8 +153,12 @@ class JournalConfig(Section):
     max_bytes: int = Field(
         512 * 1024 * 1024, ge=1_000_000, description="size kept on disk, oldest rows go first, bytes"
     )
-    raw_samples: int = Field(
-        0, ge=0, description="raw samples kept in a ring beside the means of each second; 0 is none"
+    raw_samples: int = Field(0, ge=0, description="raw samples kept in a ring beside the rows of means; 0 is none")
+    slow_row_s: int = Field(
+        10,
+        ge=1,
+        le=60,
+        description="mean, least and greatest of this long are a row, 1 s for what frames' energy comes from, s",
     )
 
 

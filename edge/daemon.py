@@ -13,7 +13,7 @@ from threading import Lock
 from types import TracebackType
 from typing import Any
 
-from boards.board import Board
+from boards.board import Board, Quantity
 from boards.roots import Roots
 from boards.sensor import Method
 from edge.alarms import AlarmWatch
@@ -201,7 +201,9 @@ class Daemon:
         )
         self._stack.callback(self.journal.close)
         for channel in self.board.channels:
-            self.journal.register_channel(channel.name, channel.quantity, channel.method)
+            fast = channel.name == self.board.energy_channel or channel.quantity is Quantity.ENERGY
+            row_s = 1 if fast else config.slow_row_s
+            self.journal.register_channel(channel.name, channel.quantity, channel.method, row_s)
         self.numbers = {
             v.id: self.journal.register_variant(v.id, v.path, v.precision, v.engine)
             for v in self.bundle.manifest.variants

@@ -38,7 +38,12 @@ _BULK = JournalSettings(batch_rows=_BATCH, max_pending_rows=4 * _BATCH, max_byte
 _FRAME_NS = 100_000_000
 _FPS = 10
 _DAY_S = 86_400
-_CHANNELS = ("VDD_IN", "cpu-thermal", "battery")
+# Name, quantity, and the seconds of a row as the daemon has them: short ones for what frames' energy comes from alone.
+_CHANNELS = (
+    ("VDD_IN", Quantity.POWER, 1),
+    ("cpu-thermal", Quantity.TEMPERATURE, 10),
+    ("battery", Quantity.RATIO, 10),
+)
 
 
 @dataclass(frozen=True)
@@ -219,8 +224,8 @@ def _fill(path: Path) -> None:
     rng = random.Random(2)
     rows = _rows(0, _BATCH, 0, rng)
     with Journal.open(path, JournalSettings(batch_rows=_BATCH, max_pending_rows=4 * _BATCH)) as journal:
-        for name, quantity in zip(_CHANNELS, (Quantity.POWER, Quantity.TEMPERATURE, Quantity.RATIO), strict=True):
-            journal.register_channel(name, quantity)
+        for name, quantity, row_s in _CHANNELS:
+            journal.register_channel(name, quantity, row_s=row_s)
         journal.start_run("bench", "bench")
         start_ns = time.monotonic_ns()
         first = 0
@@ -260,8 +265,8 @@ def _live_a_day(path: Path, day_s: int) -> Iterator[tuple[str, int]]:
     rng = random.Random(3)
     before = _io()
     journal = Journal.open(path, monotonic_ns=clock, utc_ns=lambda: 1_790_000_000_000_000_000 + clock(), threaded=False)
-    for name, quantity in zip(_CHANNELS, (Quantity.POWER, Quantity.TEMPERATURE, Quantity.RATIO), strict=True):
-        journal.register_channel(name, quantity)
+    for name, quantity, row_s in _CHANNELS:
+        journal.register_channel(name, quantity, row_s=row_s)
     start_ns = clock()
     journal.start_run("bench", "bench")
     for second in range(day_s):

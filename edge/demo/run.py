@@ -38,7 +38,7 @@ def demo(
     threads: Annotated[int, typer.Option(min=0, help="inference threads; 0 is every core")] = 1,
 ) -> None:
     from edge.cli_run import describe, serve
-    from edge.config import Config, ControllerConfig
+    from edge.config import Config, ControllerConfig, JournalConfig
     from edge.daemon import RunOptions
 
     if not (bundle / "manifest.json").is_file():
@@ -51,7 +51,8 @@ def demo(
         journal=out / "journal.db",
         # Time is compressed here, and the planning controller learns a board's heat in real minutes: the ladder reacts.
         config=Config(
-            controller=ControllerConfig(kind="ladder", dwell_s=2.5, battery_saving_from=0.45, max_temperature_c=68.0)
+            controller=ControllerConfig(kind="ladder", dwell_s=2.5, battery_saving_from=0.45, max_temperature_c=68.0),
+            journal=JournalConfig(slow_row_s=1),
         ),
         threads=threads,
     )

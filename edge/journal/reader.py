@@ -6,6 +6,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -14,6 +15,7 @@ from boards.board import Quantity
 from boards.sensor import Method
 from edge.journal.clock import UtcMap
 from edge.journal.errors import JournalError
+from edge.journal.late import totals_behind
 from edge.journal.rollup import QUANTITIES, Key, RollUps, Tally
 from edge.journal.rows import (
     ChannelRow,
@@ -25,7 +27,7 @@ from edge.journal.rows import (
     SwitchRow,
     VariantRow,
 )
-from edge.journal.schema import SEGMENTS, require_journal, select_frames
+from edge.journal.schema import LATE_SINCE, SEGMENTS, require_journal, select_frames
 from edge.journal.store import energy_totals, tally_of
 
 _PAGE_ROWS = 10_000
@@ -111,7 +113,7 @@ class JournalReader:
             first = page[-1][0]
 
     def samples(self, run_id: int, channel_id: int | None = None) -> Iterator[SampleRow]:
-        """Per-second rows of a run in order of time, of one channel or of all."""
+        """Sampled rows of a run in order of time, of one channel or of all."""
         for page in self.sample_pages(run_id):
             for row in page:
                 if channel_id is None or row[3] == channel_id:
@@ -168,10 +170,31 @@ class JournalReader:
         """Totals by run, variant and method, over every frame that ever came in."""
         where, parameters = ("", ()) if run_id is None else (" WHERE run_id = ?", (run_id,))
         found = RollUps()
-        for run, variant, method, name, *values in self.query(f"SELECT * FROM rollup{where}", parameters):
-            totals = found.setdefault(Key(run, variant, method), {known: Tally() for known in QUANTITIES})
-            totals[name] = tally_of(*values)
+        with self._at_one_instant():
+            for run, variant, method, name, *values in self.query(f"SELECT * FROM rollup{where}", parameters):
+                totals = found.setdefault(Key(run, variant, method), {known: Tally() for known in QUANTITIES})
+                totals[name] = tally_of(*values)
+            for key, totals in self._late(run_id).items():
+                found.add(key, totals)
         return found
+
+    def _late(self, run_id: int | None) -> RollUps:
+        rolled = self.query("SELECT value FROM meta WHERE key = 'rolled_frame_id'")
+        if not rolled or self._version() < LATE_SINCE:
+            return RollUps()
+        try:
+            return totals_behind(self._connection, rolled[0][0], run_id)
+        except sqlite3.Error as error:
+            raise self._unreadable(error) from error
+
+    @contextmanager
+    def _at_one_instant(self) -> Iterator[None]:
+        """All reads inside see the same commit."""
+        self.query("BEGIN")
+        try:
+            yield
+        finally:
+            self._connection.rollback()
 
     def total_energy_uj(self) -> dict[Method, int]:
         """Energy of all frames ever, by method: retention and restarts do not touch it."""
@@ -198,7 +221,10 @@ class JournalReader:
         try:
             return self._connection.execute(sql, parameters).fetchall()
         except sqlite3.Error as error:
-            raise JournalError(f"{self.path} cannot be read ({error}); is it a whole journal?") from error
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: sqlite3.Error) -> JournalError:
+        return JournalError(f"{self.path} cannot be read ({error}); is it a whole journal?")
 
     def frame_range(self, run_id: int | None) -> tuple[int, int]:
         """The ids of a run's frames lie above the first number and up to the second; older ones may be gone."""

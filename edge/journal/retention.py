@@ -32,13 +32,19 @@ def tidy(connection: sqlite3.Connection, settings: JournalSettings, current_segm
     """
     bound = settings.max_bytes // PAGE_BYTES
     pages = _pragma(connection, "page_count")
-    if pages - _pragma(connection, "freelist_count") > bound:
+    if too_large(connection, settings):
         _purge(connection, settings, int(bound * _KEEP_SHARE), current_segment)
         pages = _pragma(connection, "page_count")
     free = _pragma(connection, "freelist_count")
     if pages > bound and free:
         # The pragma frees one page a step and answers nothing: execute() would stop after the first.
         connection.executescript(f"PRAGMA incremental_vacuum({min(pages - bound, free, VACUUM_PAGES)})")
+
+
+def too_large(connection: sqlite3.Connection, settings: JournalSettings) -> bool:
+    """Whether rows must go."""
+    used = _pragma(connection, "page_count") - _pragma(connection, "freelist_count")
+    return used > settings.max_bytes // PAGE_BYTES
 
 
 def _purge(connection: sqlite3.Connection, settings: JournalSettings, target_pages: int, current_segment: str) -> None:

@@ -72,7 +72,7 @@ class StoredFrame(NamedTuple):
 
 
 class SampleRow(NamedTuple):
-    """One second of one channel; mean, min and max in the channel's base unit."""
+    """One channel from `second` on, as long as its rows are; mean, min and max in the channel's base unit."""
 
     run_id: int
     second: int

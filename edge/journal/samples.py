@@ -1,12 +1,15 @@
-"""Readings of a channel gathered into one row a second."""
+"""Readings of a channel gathered into one row a second, or a few seconds."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+_NS = 1_000_000_000
+Row = tuple[int, int, int, int, int]  # second, channel, mean, min, max
+
 
 @dataclass
-class _Second:
+class _Stretch:
     second: int
     count: int
     sum: float
@@ -14,15 +17,15 @@ class _Second:
     max: float
 
 
-class Seconds:
-    """Open seconds by channel. `add` hands out the second that a reading closes."""
+class Stretches:
+    """The stretch of time under way of each channel. `add` hands out the one that a reading closes."""
 
     def __init__(self) -> None:
-        self._open: dict[int, _Second] = {}
+        self._open: dict[int, _Stretch] = {}
 
-    def add(self, channel_id: int, time_ns: int, value: float, scale: float) -> tuple[int, int, int, int, int] | None:
-        """Take a reading in; returns (second, channel_id, mean, min, max) in base units when a second is complete."""
-        second = time_ns // 1_000_000_000
+    def add(self, channel_id: int, time_ns: int, value: float, scale: float, row_s: int) -> Row | None:
+        """Take a reading in; returns a row in base units, named by its first second, when `row_s` are complete."""
+        second = time_ns // (row_s * _NS) * row_s
         have = self._open.get(channel_id)
         if have is not None and second <= have.second:
             have.count += 1
@@ -30,16 +33,16 @@ class Seconds:
             have.min = min(have.min, value)
             have.max = max(have.max, value)
             return None
-        self._open[channel_id] = _Second(second, 1, value, value, value)
+        self._open[channel_id] = _Stretch(second, 1, value, value, value)
         return None if have is None else _row(channel_id, have, scale)
 
-    def close(self, scales: dict[int, float]) -> list[tuple[int, int, int, int, int]]:
-        """Every open second as a row; none is open afterwards."""
-        rows = [_row(channel_id, second, scales[channel_id]) for channel_id, second in self._open.items()]
+    def close(self, scales: dict[int, float]) -> list[Row]:
+        """Every open stretch as a row; none is open afterwards."""
+        rows = [_row(channel_id, stretch, scales[channel_id]) for channel_id, stretch in self._open.items()]
         self._open.clear()
         return rows
 
 
-def _row(channel_id: int, second: _Second, scale: float) -> tuple[int, int, int, int, int]:
-    mean, least, most = (round(value * scale) for value in (second.sum / second.count, second.min, second.max))
-    return second.second, channel_id, mean, least, most
+def _row(channel_id: int, stretch: _Stretch, scale: float) -> Row:
+    mean, least, most = (round(value * scale) for value in (stretch.sum / stretch.count, stretch.min, stretch.max))
+    return stretch.second, channel_id, mean, least, most

@@ -18,12 +18,13 @@ from pathlib import Path
 
 from edge.journal.errors import JournalError
 
-VERSION = 2
+VERSION = 3
 APPLICATION_ID = 0x4A4F554C  # "JOUL"
 # A commit rewrites the last page of each table it adds to: smaller pages write a fifth less a day than 4096 bytes.
 PAGE_BYTES = 2048
 CHECKPOINT_PAGES = 2000
 _REUSED_SINCE = 2  # version 1 knew no reused frames
+LATE_SINCE = 3  # before, roll-ups never lacked the newest frames (edge/journal/late.py)
 SEGMENTS = tuple(f"frame_{number}" for number in range(32))
 
 _TABLES = """
@@ -130,10 +131,11 @@ def _update(connection: sqlite3.Connection, version: int) -> None:
     if version >= VERSION:
         return
     with at_once(connection):
-        for name in SEGMENTS:
-            connection.execute(f"ALTER TABLE {name} ADD COLUMN reused INTEGER NOT NULL DEFAULT 0")
-        connection.execute("DROP VIEW frame")
-        _create_view(connection)
+        if version < _REUSED_SINCE:
+            for name in SEGMENTS:
+                connection.execute(f"ALTER TABLE {name} ADD COLUMN reused INTEGER NOT NULL DEFAULT 0")
+            connection.execute("DROP VIEW frame")
+            _create_view(connection)
         connection.execute("UPDATE meta SET value = ? WHERE key = 'schema_version'", (VERSION,))
 
 

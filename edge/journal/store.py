@@ -11,10 +11,11 @@ from pathlib import Path
 from boards.sensor import Method
 from edge.journal import retention, sketch
 from edge.journal.batch import DEFINITIONS, Batch
+from edge.journal.late import totals_behind
 from edge.journal.reserve import reserve_log
 from edge.journal.rollup import QUANTITIES, FrameColumns, Key, RollUps, Tally, Totals, good_rows
 from edge.journal.rows import FrameRow, JournalSettings
-from edge.journal.schema import CHECKPOINT_PAGES, PAGE_BYTES, SEGMENTS, connect
+from edge.journal.schema import CHECKPOINT_PAGES, PAGE_BYTES, SEGMENTS, at_once, connect
 
 _INSERTS = {
     # A run, variant or channel is written again into the fresh file that replaces a damaged one; elsewhere it is there.
@@ -43,8 +44,9 @@ _ABANDONED = (
 _INSERT_FRAME = f"INSERT INTO {{}} VALUES ({', '.join('?' * 18)})"
 _BYTES_A_FRAME = 64  # generously: how many rows fill one segment's share of the bound
 _LEAST_SEGMENT_ROWS = 100
+_ROLL_UP_COMMITS = 10  # edge/journal/late.py
 _RESERVE_AFTER_COMMITS = 4  # a daemon that starts and ends again and again shall not write this each time
-_LOG_SPARE_PAGES = 100  # what one commit adds to a log that is just short of being started over
+_LOG_SPARE_PAGES = 150  # what a minute of 60 frames a second adds to a log that is just short of being started over
 _TOTALS: dict[Method, str] = {
     method: f"energy_uj_{method.name.lower()}" for method in Method if method != Method.UNAVAILABLE
 }
@@ -58,6 +60,7 @@ class Known:
     last_run_id: int = 0
     last_observation_id: int = 0
     next_frame_id: int = 1
+    rolled_frame_id: int = 0  # the last frame that the roll-ups on the disk know
     segment: int = 0
     segment_first_id: int = 1
     raw_slot: int = 0
@@ -76,10 +79,12 @@ def look(connection: sqlite3.Connection) -> Known:
     if not all(isinstance(value, int) for value in meta.values()):
         raise ValueError("meta holds something else than numbers")
     one = connection.execute
+    next_frame_id = meta.get("next_frame_id", 1)
     return Known(
         last_run_id=max(one("SELECT coalesce(max(id), 0) FROM run").fetchone()[0], meta.get("last_run_id", 0)),
         last_observation_id=meta.get("last_observation_id", 0),
-        next_frame_id=meta.get("next_frame_id", 1),
+        next_frame_id=next_frame_id,
+        rolled_frame_id=meta.get("rolled_frame_id", next_frame_id - 1),  # before schema 3: all of them
         segment=meta.get("segment", 0) % len(SEGMENTS),
         segment_first_id=meta.get("segment_first_id", 1),
         raw_slot=meta.get("raw_slot", 0),
@@ -97,10 +102,12 @@ class Store:
         self._settings = settings
         self._connection = connect(path)
         self._rollups = RollUps()
+        self._behind: set[Key] = set()  # of the roll-ups, those that the disk has as they were some commits ago
         self._runs_with_frames: set[int] = set()
         self._commits = 0
         try:
             self.known = look(self._connection)
+            self._catch_up()
         except BaseException:
             self.close()
             raise
@@ -136,6 +143,12 @@ class Store:
                 touched.add(key, totals)
         merged = self._merged(touched)
         meta = self._meta(touched, frames, batch)
+        behind = self._behind | merged.keys()
+        if self._commits % _ROLL_UP_COMMITS == 0 or batch.folded or batch.rows.get("run_end"):
+            behind, written = set(), RollUps({key: merged.get(key) or self._rollups[key] for key in behind})
+            meta["rolled_frame_id"] = meta["next_frame_id"] - 1
+        else:
+            written = RollUps()
         connection = self._connection
         connection.execute("BEGIN IMMEDIATE")
         try:
@@ -147,7 +160,7 @@ class Store:
             for run_id, columns in frames:
                 self._insert_frames(run_id, columns, next_id, SEGMENTS[meta["segment"]])
                 next_id += columns.rows
-            self._write_rollups(merged)
+            self._write_rollups(written)
             connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta.items())
             connection.executemany(_END_RUN, batch.rows.get("run_end", ()))
             connection.execute("COMMIT")
@@ -155,6 +168,7 @@ class Store:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+        self._behind = behind
         self._committed(merged, frames, next_id, meta)
         self._commits += 1
         if self._commits == _RESERVE_AFTER_COMMITS:
@@ -165,7 +179,26 @@ class Store:
 
     def tidy(self) -> None:
         """Keep the file within its bound."""
+        if retention.too_large(self._connection, self._settings):
+            self._roll_up()  # what is deleted now must be in the totals
         retention.tidy(self._connection, self._settings, SEGMENTS[self.known.segment])
+
+    def _catch_up(self) -> None:
+        """Roll-ups of the frames that the last writer's end left without."""
+        if self.known.rolled_frame_id < self.known.next_frame_id - 1:
+            self._rollups = self._merged(totals_behind(self._connection, self.known.rolled_frame_id))
+            self._behind = set(self._rollups)
+            self._roll_up()
+
+    def _roll_up(self) -> None:
+        if not self._behind:
+            return
+        rolled = self.known.next_frame_id - 1
+        with at_once(self._connection):
+            self._write_rollups(RollUps({key: self._rollups[key] for key in self._behind}))
+            self._connection.execute("INSERT OR REPLACE INTO meta VALUES ('rolled_frame_id', ?)", (rolled,))
+        self.known.rolled_frame_id = rolled
+        self._behind = set()
 
     def close(self) -> None:
         """Copy the WAL back where nobody reads from it, and close."""
@@ -252,7 +285,7 @@ class Store:
         self._runs_with_frames.update(run_id for run_id, _ in frames)
         self._rollups.update(merged)
         newest = max((key.run_id for key in self._rollups), default=0)
-        for key in [key for key in self._rollups if key.run_id < newest]:
+        for key in [key for key in self._rollups if key.run_id < newest and key not in self._behind]:
             del self._rollups[key]
 
 

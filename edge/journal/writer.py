@@ -21,7 +21,7 @@ from edge.journal.errors import JournalError
 from edge.journal.recovery import WriterLock, is_damage, salvage, set_aside
 from edge.journal.rollup import RollUps
 from edge.journal.rows import BASE_UNITS, FrameRow, JournalSettings, Level
-from edge.journal.samples import Seconds
+from edge.journal.samples import Stretches
 from edge.journal.store import Known, Store, energy_totals
 
 OnEvent = Callable[[Level, str, str], None]
@@ -83,7 +83,8 @@ class Journal:
         self._known = Known()
         self._scales: dict[int, float] = {}
         self._channel_ids: dict[str, int] = {}
-        self._seconds = Seconds()
+        self._row_s: dict[int, int] = {}
+        self._stretches = Stretches()
         self._thread: threading.Thread | None = None
 
     @classmethod
@@ -132,8 +133,8 @@ class Journal:
                 self._queue.add("variant", (number, *key))
             return number
 
-    def register_channel(self, name: str, quantity: Quantity, method: Method = Method.MEASURED) -> None:
-        """Say what a channel measures, before its first sample."""
+    def register_channel(self, name: str, quantity: Quantity, method: Method = Method.MEASURED, row_s: int = 1) -> None:
+        """Say what a channel measures, before its first sample, and how many seconds one row of it covers."""
         unit, scale = BASE_UNITS[quantity]
         key = (name, quantity.value, int(method))
         with self._changed:
@@ -144,6 +145,7 @@ class Journal:
                 self._queue.add("channel", (number, name, quantity.value, unit, scale, int(method)))
             self._channel_ids[name] = number
             self._scales[number] = scale
+            self._row_s[number] = row_s
 
     def start_run(self, board: str, bundle: str, config_json: str = "{}", rails_included: Sequence[str] = ()) -> int:
         """Begin a run; the one before is ended if it still goes on. Returns its number."""
@@ -167,7 +169,7 @@ class Journal:
         """End the run; its energy is written beside it at the next save."""
         self._note_clock(always=True)
         with self._changed:
-            self._close_seconds()
+            self._close_stretches()
             self._queue.add("run_end", (self._monotonic_ns(), self._utc_ns(), outcome, self._require_run()))
             self._running = False
         self.commit_soon()
@@ -183,7 +185,7 @@ class Journal:
             self._bound_queue()
 
     def sample(self, channel: str, time_ns: int, value: float) -> None:
-        """Add a reading, in the unit of its channel's quantity; readings are kept as one row a second."""
+        """Add a reading, in the unit of its channel's quantity; a row keeps their mean, least and greatest."""
         if not math.isfinite(value):
             raise ValueError(f"a sample of {channel} is {value}: a sensor that gave nothing has no sample")
         with self._changed:
@@ -192,7 +194,7 @@ class Journal:
             if number is None:
                 raise JournalError(f"channel {channel!r} was not registered before its first sample")
             scale = self._scales[number]
-            row = self._seconds.add(number, time_ns, value, scale)
+            row = self._stretches.add(number, time_ns, value, scale, self._row_s[number])
             if row is not None:
                 self._queue.add("sample", (run_id, *row))
                 self._bound_queue()
@@ -350,8 +352,8 @@ class Journal:
             self._urgent = True
             self._changed.notify_all()
 
-    def _close_seconds(self) -> None:
-        for row in self._seconds.close(self._scales):
+    def _close_stretches(self) -> None:
+        for row in self._stretches.close(self._scales):
             self._queue.add("sample", (self._run_id, *row))
 
     def _note_clock(self, always: bool = False) -> None:

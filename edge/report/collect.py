@@ -179,15 +179,14 @@ def _sampled(journal: JournalReader, run: RunRow, span_s: float) -> list[Sampled
     gathered: dict[int, Gathered] = {}
     channels = journal.channels()
     for page in journal.sample_pages(run.id):
-        # A second's mean stands in its middle; the first second may have begun before the run.
         second, number, *values = np.array(page)[:, 2:].T
-        times_s = np.maximum(0.0, second + 0.5 - run.start_ns / 1e9)
         for channel_id in np.unique(number).tolist():
             of_it = number == channel_id
+            # A row's mean stands in the middle of what it covers; the first row may have begun before the run.
+            covers_s = np.median(np.diff(second[of_it])) if of_it.sum() > 1 else 1.0
+            times_s = np.clip(second[of_it] + covers_s / 2 - run.start_ns / 1e9, 0.0, span_s)
             mean, low, high = (value[of_it] / channels[channel_id].scale for value in values)
-            gathered.setdefault(channel_id, Gathered(span_s, int(span_s), MOST_POINTS)).add(
-                times_s[of_it], mean, low, high
-            )
+            gathered.setdefault(channel_id, Gathered(span_s, int(span_s), MOST_POINTS)).add(times_s, mean, low, high)
     return [
         Sampled(channel.name, channel.quantity, LABELS[channel.method], gathered[channel.id].series())
         for channel in channels.values()

@@ -16,7 +16,7 @@ from edge.journal.reserve import reserve_log
 from edge.journal.schema import CHECKPOINT_PAGES, PAGE_BYTES
 from tests.edge.journal.made import FakeClock, frames, open_journal
 
-ROOM_BYTES = 32 + (CHECKPOINT_PAGES + 100) * (24 + PAGE_BYTES)
+ROOM_BYTES = 32 + (CHECKPOINT_PAGES + 150) * (24 + PAGE_BYTES)
 
 
 def _filled(path: Path, commits: int) -> Journal:
@@ -55,7 +55,7 @@ def test_the_log_takes_its_room_once(tmp_path: Path) -> None:
     other = tmp_path / "longer.db"
     with _filled(other, 12):
         assert Path(f"{other}-wal").stat().st_size == ROOM_BYTES
-        assert reserve_log(other, CHECKPOINT_PAGES + 100, PAGE_BYTES) == 0
+        assert reserve_log(other, CHECKPOINT_PAGES + 150, PAGE_BYTES) == 0
     assert reserve_log(tmp_path / "none.db", 10, PAGE_BYTES) == 0
 
 

@@ -178,6 +178,24 @@ def test_samples_become_one_row_a_second_in_base_units(tmp_path: Path) -> None:
         assert len(reader.query("SELECT * FROM raw_sample")) == 4
 
 
+def test_a_slow_channel_has_one_row_for_as_long_as_it_says(tmp_path: Path) -> None:
+    ns = 1_000_000_000
+    with open_journal(tmp_path / "j.db") as journal:
+        journal.register_channel("VDD_IN", Quantity.POWER)
+        journal.register_channel("cpu", Quantity.TEMPERATURE, row_s=10)
+        journal.start_run("b", "b")
+        for second in range(105, 125):
+            journal.sample("VDD_IN", second * ns, 5.0)
+            journal.sample("cpu", second * ns, 60.0 + second - 105)
+    with JournalReader(tmp_path / "j.db") as reader:
+        assert [row.second for row in reader.samples(1, 1)] == list(range(105, 125))
+        assert list(reader.samples(1, 2)) == [
+            SampleRow(1, 100, 2, 62_000, 60_000, 64_000),
+            SampleRow(1, 110, 2, 69_500, 65_000, 74_000),
+            SampleRow(1, 120, 2, 77_000, 75_000, 79_000),
+        ]
+
+
 def test_a_sample_must_be_a_number_of_a_known_channel(tmp_path: Path) -> None:
     with open_journal(tmp_path / "j.db") as journal:
         journal.start_run("b", "b")
