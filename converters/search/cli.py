@@ -90,14 +90,18 @@ def search_segformer_command(
     calibration_images: Annotated[int, typer.Option(min=1, help="how many of --calibration, evenly spread")] = 32,
     search_images: Annotated[int, typer.Option(min=1, help="how many of --search-set, none used for calibration")] = 64,
     limit: Annotated[int | None, typer.Option(min=1, help="report on so many images of --dataset")] = None,
+    record: Annotated[Path | None, typer.Option(help="also write search.md and search.json into this folder")] = None,
 ) -> None:
     from converters.cli import parse_size
 
     _need_extras(trials)
     from converters.search.budgets import parse_numbers
     from converters.search.job import LEDGER, SearchJob, search
+    from converters.search.record import result_of
     from converters.search.space import KNOBS
     from converters.search.threads import default_workers
+    from edge.bench.output import note, own_command
+    from edge.bench.record import now_utc, write
 
     for option, value, known in (
         ("--sampler", sampler, ("nsga2", "tpe")),
@@ -129,6 +133,7 @@ def search_segformer_command(
         compensation="none" if compensation == "none" else "ridge",
         energy=_energy(profile, profile_bundle),
     )
+    started = now_utc()
     try:
         found = search(job, timed_say())
     except KeyboardInterrupt:
@@ -138,6 +143,8 @@ def search_segformer_command(
         )
         raise typer.Exit(EXIT_INTERRUPTED) from None
     show(found)
+    if record is not None:
+        note(f"recorded: {', '.join(map(str, write(result_of(found, own_command(), started), record)))}")
 
 
 def show(found: Found) -> None:

@@ -17,8 +17,10 @@ from converters.search.contract import Measured, Refused
 from converters.search.errors import SearchError
 from converters.search.finals import Difference, Example, Final, Finals
 from converters.search.job import Found, SearchJob, frontier_json, write_results, write_whole
+from converters.search.record import result_of
 from converters.search.report import page
 from converters.search.slimming import slim
+from edge.bench.record import markdown
 from tests.converters.search.streets import LABELS
 from tests.converters.search.toy import FULL_MS, SIZE, SPACE, Toy, directly
 
@@ -97,3 +99,31 @@ def test_a_file_that_cannot_be_written_is_not_there_half(tmp_path: Path) -> None
     with pytest.raises(SearchError, match=r"taken: cannot be written .* give the same command again"):
         write_whole(tmp_path / "taken", "text")
     assert [file.name for file in tmp_path.iterdir()] == ["taken"]
+
+
+def test_the_recorded_page_holds_times_foretold_to_what_came(tmp_path: Path) -> None:
+    found = found_in(tmp_path)
+    told = result_of(found, "joulepath search", "2030-01-01T00:00:00Z")
+    fastest, off = told.goals
+    full, path = found.finals.kept
+    assert fastest.measured == path.speedup  # both lost one point, at most 1.4 are allowed
+    assert (off.measured, off.why_unknown[:5]) == (None, "paths")
+
+    def foretold(one: Final, times: float) -> Final:
+        return replace(one, search=replace(one.search, latency_kind="predicted"), here_ms=one.search.latency_ms / times)
+
+    kept = (foretold(full, 1.02), foretold(path, 0.9), foretold(path, 1.04))
+    told = result_of(replace(found, finals=replace(found.finals, kept=kept)), "joulepath search", "2030")
+    assert told.goals[1].measured == pytest.approx(4.0)
+    assert [row[-2] for row in told.tables[0].rows] == ["+2.0", "-10.0", "+4.0"]
+    assert told.tables[0].rows[1][3] == "-1.00 (-2.00 to +0.10)"
+    assert "9 ms cannot be met" in told.notes
+    assert str(tmp_path) not in markdown(told)
+
+
+def test_paths_that_lose_too_much_are_not_the_fastest(tmp_path: Path) -> None:
+    found = found_in(tmp_path)
+    full, path = found.finals.kept
+    poor = replace(path, difference=Difference(-0.0141, (-0.02, -0.01)))
+    told = result_of(replace(found, finals=replace(found.finals, kept=(full, poor))), "joulepath search", "2030")
+    assert told.goals[0].measured == full.speedup
