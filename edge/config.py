@@ -34,6 +34,7 @@ class CameraConfig(Section):
     """How frames are captured."""
 
     freeze_timeout_s: float = Field(3.0, gt=0, le=3600, description="no frame for so long: restart the camera, s")
+    open_timeout_s: float = Field(20.0, gt=0, le=300, description="a camera or file is open within this time, s")
 
 
 class InferenceConfig(Section):

@@ -127,7 +127,8 @@ class Daemon:
 
     def _open(self) -> None:
         options, config = self.options, self.options.config
-        patience = Patience(freeze_timeout_s=config.camera_process.freeze_timeout_s)
+        camera = config.camera_process
+        patience = Patience(freeze_timeout_s=camera.freeze_timeout_s, open_timeout_s=camera.open_timeout_s)
         self.camera = SupervisedCamera(options.camera, on_event=self._event, patience=patience)
         self.bundle = load_bundle(options.bundle)
         self.variants: dict[str, Variant] = {v.id: v for v in self.bundle.manifest.variants}

@@ -111,7 +111,10 @@ class CameraProcess:
         self.close()
         if over is not None:
             raise _anew(over)
-        raise CameraError(f"camera {self._spec.text!r}: it did not open within {timeout_s:g} s; is the device stuck?")
+        raise CameraError(
+            f"camera {self._spec.text!r}: it did not open within {timeout_s:g} s; is the device stuck? Where it is only"
+            " slow, raise camera_process.open_timeout_s"
+        )
 
     def play(self, epoch_ns: int) -> None:
         """Let a paced source's clock start at `epoch_ns`; `next` does so by itself when nobody did."""

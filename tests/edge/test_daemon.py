@@ -246,6 +246,18 @@ def test_bad_usage_is_refused_in_words(
     assert "Traceback" not in err + out
 
 
+def test_a_source_that_opens_too_late_is_told_with_the_setting_that_waits_longer(
+    start: Callable[..., Run], tmp_path: Path
+) -> None:
+    config = tmp_path / "c.toml"
+    config.write_text("[camera_process]\nopen_timeout_s = 0.001\n")
+    run = start("--config", str(config))
+    _, err = run.process.communicate(timeout=60)
+    assert run.process.returncode == 1
+    assert "did not open within 0.001 s" in err
+    assert "camera_process.open_timeout_s" in err
+
+
 def test_a_bundle_that_was_tampered_with_is_refused(start: Callable[..., Run], tmp_path: Path) -> None:
     model = tmp_path / "bundle" / "tiny_two.tflite"
     content = bytearray(model.read_bytes())

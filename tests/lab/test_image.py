@@ -38,6 +38,7 @@ board = "simulated"
 
 [camera_process]
 freeze_timeout_s = 120.0
+open_timeout_s = 120.0
 """
 # An emulated start on a busy machine takes longer than the unit allows a board.
 PATIENCE = "[Service]\\nTimeoutStartSec=1h\\nWatchdogSec=15min\\n"
