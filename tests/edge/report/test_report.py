@@ -97,6 +97,21 @@ def test_a_long_run_stays_small_and_keeps_its_extremes(tmp_path: Path) -> None:
     assert (data.age_ms.low.min(), data.age_ms.high.max()) == (min(ages), max(ages))
 
 
+def test_a_mean_is_drawn_in_the_middle_of_what_its_row_covers(tmp_path: Path) -> None:
+    with open_journal(tmp_path / "j.db") as journal:
+        journal.register_channel("VDD_IN", Quantity.POWER)
+        journal.register_channel("case", Quantity.TEMPERATURE, row_s=10)
+        journal.start_run("b", "b")
+        for second in range(35):
+            for channel in ("VDD_IN", "case"):
+                journal.sample(channel, START_NS + second * 1_000_000_000, 20.0 + second)
+        journal.append_frames(frames(350))
+    with JournalReader(tmp_path / "j.db") as reader:
+        fast, slow = (sampled.series for sampled in collect(reader, reader.run()).channels)
+    assert list(fast.times_s[:3]) == [0.5, 1.5, 2.5]
+    assert list(slow.times_s) == [0.0, 10.0, 20.0, 30.0]  # the run began in the middle of a row
+
+
 def test_an_empty_run_has_a_page(tmp_path: Path) -> None:
     pytest.importorskip("plotly", reason="needs the extra [report]")
     with open_journal(tmp_path / "j.db") as journal:
