@@ -27,7 +27,7 @@ def examine(*, config: Path | None = None, board: str | None = None, roots: Root
         lambda: pace_findings(where),
         lambda: power_mode_findings(settings.power_modes, where),
         lambda: bundle_findings(None if settings.bundle is None else bundle_folder(settings.bundle)),
-        lambda: storage_findings(settings.journal_file, where),
+        lambda: storage_findings(settings.journal_file, where, settings.journal.max_bytes),
         clock_findings,
         lambda: service_findings(settings.socket, where),
     ]

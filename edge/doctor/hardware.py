@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import grp
 import os
-import re
 from collections.abc import Iterator
 
 from boards.board import Board, Quantity
+from boards.raspberry_pi import is_raspberry_pi
 from boards.roots import Roots
 from boards.sensor import Reading, SensorLost
 from boards.sysfs import numbered, read_once_int, read_once_word
 from edge.board import open_named_board
+from edge.cameras.frame import SourceSyntaxError
+from edge.cameras.source import parse_source
 from edge.config import PowerModesConfig
 from edge.doctor.finding import Finding
 from edge.errors import UsageError
@@ -31,6 +33,8 @@ def board_findings(spec: str, roots: Roots) -> Iterator[Finding]:
     try:
         yield Finding("ok", "board", f"{board.info.model} ({board.info.name}), {len(board.channels)} channels")
         yield _energy(board)
+        if board.energy_channel is None and is_raspberry_pi(roots):
+            yield _bus(roots)
         yield from _channels(board)
         for name, text in board.info.details.items():
             if name != "energy":
@@ -47,6 +51,20 @@ def _energy(board: Board) -> Finding:
     channel = next(one for one in board.channels if one.name == board.energy_channel)
     rails = ", ".join(board.info.rails_included) or channel.name
     return Finding("ok", "energy", f"{channel.method.name.lower()}, from {channel.name} ({rails})")
+
+
+def _bus(roots: Roots) -> Finding:
+    """Why a HAT's monitor or gauge may not be seen: the bus is off until it is asked for, and chips do not say what
+    they are."""
+    on_it = list((roots.sys / "bus/i2c/devices").glob("1-*"))
+    if on_it:
+        chips = ", ".join(sorted(read_once_word(chip / "name") or chip.name for chip in on_it))
+        return Finding("note", "i2c", f"bus 1 has {chips}; none of them tells what the board draws")
+    if (roots.sys / "bus/i2c/devices/i2c-1").exists():
+        remedy = "for a power HAT name its chip: docs/boards-raspberry-pi.md (dtoverlay=i2c-sensor, or new_device)"
+        return Finding("note", "i2c", "bus 1 is on, and no chip on it has a driver", remedy)
+    remedy = "for a power HAT: dtparam=i2c_arm=on in /boot/firmware/config.txt, then start anew"
+    return Finding("note", "i2c", "bus 1 is off, so a HAT's power monitor or battery gauge is not seen", remedy)
 
 
 def _channels(board: Board) -> Iterator[Finding]:
@@ -82,19 +100,27 @@ def _state(name: str, quantity: Quantity, reading: Reading) -> Iterator[Finding]
 def camera_findings(wanted: str | None, roots: Roots) -> Iterator[Finding]:
     """Video nodes, and whether this user may use them."""
     cameras = find_cameras(roots)
-    device = re.match(r"(?:/dev/video)?(\d{1,3})(?=$|[:@,])", wanted or "")
-    if device is not None:
-        path = str(roots.dev / f"video{device[1]}")
-        if path not in {camera.path for camera in cameras}:
-            remedy = "plug it in (the service waits for it); list what is there: joulepath probe"
-            yield Finding("warning", "camera", f"{path}, which the configuration names, is not there", remedy)
-    elif not cameras and wanted is None:
+    if wanted is not None:
+        yield from _wanted_camera(wanted, cameras, roots)
+    elif not cameras:
         yield Finding("note", "camera", "no camera under /dev/video*", "plug one in, or name a file or `synthetic`")
     for camera in cameras:
         if camera.permitted:
             yield Finding("ok", "camera", f"{camera.path}: {camera.name}")
         else:
             yield Finding("wrong", "camera", f"{camera.path}: no permission", _group_remedy(camera))
+
+
+def _wanted_camera(wanted: str, cameras: list[CameraFinding], roots: Roots) -> Iterator[Finding]:
+    try:
+        spec = parse_source(wanted)
+    except SourceSyntaxError as error:
+        yield Finding("wrong", "camera", str(error), "correct camera in the configuration")
+        return
+    path = roots.dev / spec.path.removeprefix("/dev/")
+    if spec.kind == "v4l2" and not path.exists() and str(path) not in {camera.path for camera in cameras}:
+        remedy = "plug it in (the service waits for it); list what is there: joulepath probe"
+        yield Finding("warning", "camera", f"{path}, which the configuration names, is not there", remedy)
 
 
 def _group_remedy(camera: CameraFinding) -> str:
@@ -104,7 +130,7 @@ def _group_remedy(camera: CameraFinding) -> str:
         group = "video"
     if group == "root":
         return f"no group owns {camera.path}: a udev rule must give it to the group video"
-    return f"sudo usermod -aG {group} $USER, then log in anew; the service gets it by its drop-in"
+    return f"sudo usermod -aG {group} $USER, then log in anew; the service's user is in `video` from the start"
 
 
 def power_mode_findings(config: PowerModesConfig, roots: Roots) -> Iterator[Finding]:

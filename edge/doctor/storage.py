@@ -35,7 +35,9 @@ def bundle_findings(bundle: Path | None) -> Iterator[Finding]:
     yield Finding("ok", "bundle", f"{manifest.name}: {len(manifest.variants)} variants, every hash as it should be")
 
 
-def storage_findings(journal: Path | None, roots: Roots) -> Iterator[Finding]:
+def storage_findings(
+    journal: Path | None, roots: Roots, max_bytes: int = Config().journal.max_bytes
+) -> Iterator[Finding]:
     """Room and right to write where the journal goes, and whether the journal is sound."""
     path = journal or journal_to_read()
     folder = next(parent for parent in path.parents if parent.exists())
@@ -43,8 +45,7 @@ def storage_findings(journal: Path | None, roots: Roots) -> Iterator[Finding]:
         remedy = "run as the service's user, or name another journal with --journal"
         yield Finding("warning", "journal", f"{path}: this user may not write there", remedy)
     free = shutil.disk_usage(folder).free
-    bound = Config().journal.max_bytes
-    room = bound - (path.stat().st_size if path.exists() else 0)
+    room = max_bytes - (path.stat().st_size if path.exists() else 0)
     if free < room:
         text = f"{free / 1e6:.0f} MB are free in {folder}; the journal may still grow by {room / 1e6:.0f} MB"
         yield Finding("warning", "disk", text, "free some space, or lower journal.max_bytes")

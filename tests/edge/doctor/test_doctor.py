@@ -74,6 +74,43 @@ def test_a_configured_camera_that_is_absent_or_forbidden(tmp_path: Path) -> None
     assert list(camera_findings("synthetic", Roots.under(tmp_path / "none"))) == []
 
 
+def test_a_camera_by_its_lasting_name_and_one_that_is_no_camera(tmp_path: Path) -> None:
+    roots = Roots.under(tmp_path)
+    (missing,) = camera_findings("/dev/v4l/by-id/usb-cam-index0:480x640@30", roots)
+    assert missing.state == "warning"
+    assert missing.text.startswith(str(tmp_path / "dev/v4l/by-id/usb-cam-index0,"))
+    (roots.dev / "v4l/by-id").mkdir(parents=True)
+    (roots.dev / "v4l/by-id/usb-cam-index0").touch()
+    assert list(camera_findings("/dev/v4l/by-id/usb-cam-index0:480x640@30", roots)) == []
+    (unreadable,) = camera_findings("/dev/video0:0x0", roots)
+    assert unreadable.state == "wrong"
+
+
+def test_a_raspberry_pi_without_energy_is_told_of_its_bus(tmp_path: Path) -> None:
+    roots = Roots.under(Path(shutil.copytree(TREES / "raspberry-pi-4", tmp_path / "pi")))
+
+    def said() -> Finding:
+        return about(list(board_findings("auto", roots)))["i2c"]
+
+    assert "dtparam=i2c_arm=on" in said().remedy
+    bus = roots.sys / "bus/i2c/devices"
+    (bus / "i2c-1").mkdir(parents=True)
+    assert "new_device" in said().remedy
+    (bus / "1-0068").mkdir()
+    (bus / "1-0068/name").write_text("ds3231\n")
+    assert "ds3231" in said().text
+    with_hat = about(list(board_findings("auto", Roots.under(TREES / "hat-ina219"))))
+    assert with_hat["energy"].state == "ok"
+    assert "i2c" not in with_hat
+
+
+def test_the_disk_is_compared_with_the_configured_bound(tmp_path: Path) -> None:
+    path, roots = tmp_path / "journal.db", Roots.under(tmp_path)
+    assert about(list(storage_findings(path, roots, 1_000_000)))["disk"].state == "ok"
+    tight = about(list(storage_findings(path, roots, 1 << 60)))["disk"]
+    assert (tight.state, tight.remedy) == ("warning", "free some space, or lower journal.max_bytes")
+
+
 def test_a_capped_or_idling_processor(tmp_path: Path) -> None:
     policy = tmp_path / "sys/devices/system/cpu/cpufreq/policy0"
     policy.mkdir(parents=True)
