@@ -31,6 +31,7 @@ def _parts(summary: RunSummary) -> Iterator[RenderableType]:
         yield Text(line)
     if summary.variants:
         yield _variants(summary.variants)
+        yield _spreads(summary.variants)
     if summary.switches:
         yield _switches(summary.switches)
     yield from _events(summary)
@@ -57,16 +58,7 @@ def _variants(variants: tuple[VariantSummary, ...]) -> Table:
     table = Table(title="Variants", title_justify="left")
     for heading in ("variant", "energy is"):
         table.add_column(heading, overflow="fold")
-    for heading in (
-        "frames",
-        "fps",
-        "J",
-        "W",
-        "mJ a frame\np50 / p90 / p99",
-        "infer ms\np50 / p90 / p99",
-        "age ms\np50 / p90 / p99",
-        "mIoU %",
-    ):
+    for heading in ("frames", "fps", "J", "W", "mIoU %"):
         table.add_column(heading, justify="right")
     for row in variants:
         table.add_row(
@@ -76,10 +68,23 @@ def _variants(variants: tuple[VariantSummary, ...]) -> Table:
             _number(row.fps, 2),
             "unknown" if row.energy_j is None else f"{row.energy_j:,.2f}",
             _number(row.power_w, 2),
+            "" if row.miou is None else f"{row.miou * 100:.1f}",
+        )
+    return table
+
+
+def _spreads(variants: tuple[VariantSummary, ...]) -> Table:
+    """A table of its own: beside the one above it would not fit into a terminal of 80 columns."""
+    table = Table(title="A frame: p50 / p90 / p99", title_justify="left")
+    table.add_column("variant", overflow="fold")
+    for heading in ("mJ", "infer ms", "age ms"):
+        table.add_column(heading, justify="right")
+    for row in variants:
+        table.add_row(
+            escape(row.variant),
             _percentiles(row.frame_energy_j, 1e3),
             _percentiles(row.infer_ms),
             _percentiles(row.age_ms),
-            "" if row.miou is None else f"{row.miou * 100:.1f}",
         )
     return table
 
@@ -113,7 +118,8 @@ def _events(summary: RunSummary) -> Iterator[RenderableType]:
 def _percentiles(spread: Spread | None, scale: float = 1.0) -> str:
     if spread is None:
         return "unknown"
-    return " / ".join(f"{value * scale:.1f}" for value in (spread.p50, spread.p90, spread.p99))
+    values = [value * scale for value in (spread.p50, spread.p90, spread.p99)]
+    return " / ".join(f"{value:.1f}" if value < 100 else f"{value:,.0f}" for value in values)
 
 
 def _number(value: float | None, digits: int) -> str:

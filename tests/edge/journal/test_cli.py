@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,16 @@ def test_summary_prints_units_methods_and_reasons(journal: Path) -> None:
     assert result.exit_code == 0, result.output
     for words in ("157 frames", "fps", "J modelled", "7 frames without a known energy", "battery at 20 %", "cost ms"):
         assert words in result.output
+
+
+def test_no_figure_is_broken_in_a_terminal_of_80_columns(journal: Path) -> None:
+    result = CliRunner().invoke(
+        journal_app, ["summary", "--journal", str(journal), "--run", "1"], env={"COLUMNS": "80"}
+    )
+    rows = [line for line in result.output.splitlines() if "full-f32" in line]
+    three = r"[\d.]+ / [\d.]+ / [\d.]+"
+    assert re.fullmatch(r"│ full-f32 +│ modelled +│ +100 │ +10.00 │ +[\d.]+ │ +[\d.]+ │ +[\d.]+ │", rows[0])
+    assert re.fullmatch(rf"│ full-f32 +│ +{three} │ +{three} │ +{three} │", rows[1])
 
 
 def test_summary_as_json(journal: Path) -> None:
