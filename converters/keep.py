@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
@@ -18,16 +19,25 @@ import numpy.typing as npt
 
 from converters.errors import ConvertError
 
+# What a search of hundreds of paths may hold in each worker: some forty whole fits of a B0.
+MOST_BYTES = 512 << 20
 Arrays = list[npt.NDArray[Any]]
 Tree = TypeVar("Tree")
 
 
 class Kept:
-    """A folder of arrays by key; without a folder they are kept in memory alone."""
+    """A folder of arrays by key, the latest in memory too; without a folder they are kept in memory alone.
 
-    def __init__(self, folder: Path | None, say: Callable[[str], None] = lambda _: None) -> None:
-        self._folder, self._say = folder, say
-        self._memory: dict[str, Arrays] = {}
+    Memory holds at most `most_bytes`, or one result: what was not asked for longest goes first, and without a folder
+    has to be made again.
+    """
+
+    def __init__(
+        self, folder: Path | None, say: Callable[[str], None] = lambda _: None, most_bytes: int = MOST_BYTES
+    ) -> None:
+        self._folder, self._say, self._most_bytes = folder, say, most_bytes
+        self._memory: OrderedDict[str, Arrays] = OrderedDict()
+        self._bytes = 0
         if folder is not None:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
@@ -39,12 +49,14 @@ class Kept:
         if key not in self._memory and self._folder is not None:
             found = self._read(self._folder / f"{key}.npz")
             if found is not None:
-                self._memory[key] = found
+                self._remember(key, found)
+        if key in self._memory:
+            self._memory.move_to_end(key)
         return self._memory.get(key)
 
     def put(self, key: str, arrays: Sequence[npt.NDArray[Any]]) -> None:
         """Keep `arrays`. Raises ConvertError when the folder cannot be written."""
-        self._memory[key] = list(arrays)
+        self._remember(key, list(arrays))
         if self._folder is None:
             return
         try:
@@ -54,6 +66,12 @@ class Kept:
         except OSError as error:
             Path(draft.name).unlink(missing_ok=True)
             raise ConvertError(f"{self._folder}: cannot keep results ({error.strerror}); free some space") from error
+
+    def _remember(self, key: str, arrays: Arrays) -> None:
+        self._bytes += _bytes_of(arrays) - _bytes_of(self._memory.pop(key, []))
+        self._memory[key] = arrays
+        while self._bytes > self._most_bytes and len(self._memory) > 1:
+            self._bytes -= _bytes_of(self._memory.popitem(last=False)[1])
 
     def _read(self, file: Path) -> Arrays | None:
         if not file.exists():
@@ -65,6 +83,10 @@ class Kept:
         except Exception as error:  # a torn or foreign file raises a whole zoo; all mean: make it again
             self._say(f"{file.name}: cannot be read ({type(error).__name__}), made again")
             return None
+
+
+def _bytes_of(arrays: Arrays) -> int:
+    return sum(array.nbytes for array in arrays)
 
 
 def arrays_of(tree: object) -> Arrays:

@@ -88,3 +88,20 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConvertError, match="cannot keep results"):
         Kept(tmp_path / "file" / "cache")
+
+
+def test_memory_keeps_what_was_asked_for_last_and_no_more_than_its_bound(tmp_path: Path) -> None:
+    kept, on_disk = Kept(None, most_bytes=1000), Kept(tmp_path, most_bytes=1000)
+    for store in (kept, on_disk):
+        for key in "abc":
+            store.put(key, [np.full(50, ord(key), np.float64)])  # 400 bytes each
+            assert store.get("a" if key != "c" else "c") is not None
+    assert [kept.get(key) is None for key in "abc"] == [False, True, False]
+    found = on_disk.get("b")  # read again
+    assert found is not None
+    assert np.array_equal(found[0], np.full(50, ord("b")))
+    kept.put("a", [np.zeros(75)])  # 600 bytes in the place of 400: c, asked for before it, stays within the bound
+    assert [kept.get(key) is None for key in "ac"] == [False, False]
+    kept.put("large", [np.zeros(1000)])
+    assert kept.get("large") is not None
+    assert kept.get("a") is None
