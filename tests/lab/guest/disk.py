@@ -1,4 +1,4 @@
-"""The guest's disk: filled to the last block, and freed again."""
+"""The guest's disks: filled to the last block, freed again, and what was written."""
 
 from __future__ import annotations
 
@@ -29,6 +29,6 @@ def free() -> None:
     FILLER.unlink(missing_ok=True)
 
 
-def written_bytes() -> int:
-    """What the root disk was given to write since boot, by whomever; asking writes nothing itself."""
-    return int(Path("/sys/block/vda/stat").read_text().split()[6]) * SECTOR_BYTES
+def written_bytes(disk: str = "vda") -> int:
+    """What a disk, by default the system's, was given to write since boot, by whomever; asking writes nothing."""
+    return int(Path(f"/sys/block/{disk}/stat").read_text().split()[6]) * SECTOR_BYTES
