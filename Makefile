@@ -52,9 +52,8 @@ check: $(HOST_ENV)/.stamp  ## format, lint, types
 	$(HOST_ENV)/bin/mypy
 
 lab: $(HOST_ENV)/.stamp    ## emulated boards with real kernel drivers and a real systemd; see tests/lab/README.md
-	@# The day waits for most of its quarter of an hour: it goes first, and the other worker has the processor.
-	$(HOST_ENV)/bin/python -m pytest tests/lab/test_day.py tests/lab -m 'lab and not image' -v --timeout 3600 -rP \
-	  -n 2 --dist loadfile --no-loadscope-reorder
+	$(HOST_ENV)/bin/python -m pytest tests/lab -m 'lab and not image' -v --timeout 3600 -rP -n 2 --dist loadfile \
+	  --no-loadscope-reorder
 
 lab-image: $(HOST_ENV)/.stamp  ## the flashable image, booted
 	$(HOST_ENV)/bin/python -m pytest tests/lab/test_image.py -m lab -v --timeout 7200
