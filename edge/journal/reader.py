@@ -180,7 +180,7 @@ class JournalReader:
 
     def _late(self, run_id: int | None) -> RollUps:
         rolled = self.query("SELECT value FROM meta WHERE key = 'rolled_frame_id'")
-        if not rolled or self._version() < LATE_SINCE:
+        if not rolled or rolled[0][0] >= self._last_frame_id() or self._version() < LATE_SINCE:
             return RollUps()
         try:
             return totals_behind(self._connection, rolled[0][0], run_id)
