@@ -171,7 +171,7 @@ def show(found: Found) -> None:
             f"{each.search.bytes / 1e6:.2f}",
             describe(each.path, full.path),
         )
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 160)  # into a pipe, a width that holds the table
     console.print(table)
     for refused in finals.refused:
         console.print(f"refused {refused.path.name}: {refused.reason}", highlight=False)
