@@ -1,4 +1,4 @@
-"""Energy at equal accuracy: what the planning controller needs for the accuracy that threshold tiers reached."""
+"""Energy at equal accuracy: what the planning controller, and the oracle, need for what threshold tiers reached."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from edge.controller.baselines import StaticController, TierController, Tiers
 from edge.controller.plan import PlanningController
 from edge.simulate.draw import draw
+from edge.simulate.oracle import NoPlanError, least_energy
 from edge.simulate.purse import Purse, energy_for
 from edge.simulate.run import run
 
@@ -15,7 +16,8 @@ _SHARES = (0.15, 0.35, 0.6, 0.85)  # of the way from the cheapest run's energy t
 
 @dataclass(frozen=True)
 class Saving:
-    """Joules of one scenario and seed; `idle_j` is what the board draws anyway."""
+    """Joules of one scenario and seed; `idle_j` is what the board draws anyway, `oracle_j` the fewest with which this
+    accuracy can be had by who knows all that is to come."""
 
     scenario: str
     seed: int
@@ -23,10 +25,15 @@ class Saving:
     tiers_j: float
     ours_j: float
     idle_j: float
+    oracle_j: float
 
 
 def saving(job: tuple[str, int], tiers: Tiers | None = None) -> Saving | None:
-    """Both energies at the accuracy that tiers reached; None where tiers broke a limit or ours does not reach it."""
+    """The energies at the accuracy that tiers reached; None where tiers broke a limit, or ours or the oracle does not
+    reach it.
+
+    Raises JoulepathError without scipy.
+    """
     name, seed = job
     scenario = draw(name, seed)
     theirs = run(scenario, TierController(scenario.goals, tiers), seed, "tiers")
@@ -45,4 +52,8 @@ def saving(job: tuple[str, int], tiers: Tiers | None = None) -> Saving | None:
         return None
     steps = round(scenario.seconds / scenario.step_s)
     idle_w = (scenario.physics.idle_w + scenario.physics.background_w(k * scenario.step_s) for k in range(steps))
-    return Saving(name, seed, theirs.accuracy, theirs.energy_j, ours_j, scenario.step_s * sum(idle_w))
+    try:
+        oracle_j = least_energy(scenario, theirs.accuracy)
+    except NoPlanError:  # tiers had luck with single frames, or epochs are too coarse for what they did
+        return None
+    return Saving(name, seed, theirs.accuracy, theirs.energy_j, ours_j, scenario.step_s * sum(idle_w), oracle_j)

@@ -10,11 +10,14 @@ no controller can beat it by sharing time more finely). A linear programme maxim
 
 a_kv is the accuracy times the true chance of being on time in that epoch. Solved by HiGHS (Huangfu and Hall, 2018)
 through scipy. Limits that no plan can keep are softened by a price far above any accuracy.
+
+`least_energy` turns it round: the fewest joules with which a given accuracy can be served, every frame computed.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +27,10 @@ from edge.simulate.world import TrueVariant
 
 _PRICE = 50.0  # of a degree over the limit, as a share of an epoch's frames
 _SWITCH_COST = 0.02  # frames lost by one switch
+
+
+class NoPlanError(JoulepathError):
+    """Not even who knows all that is to come can do what was asked."""
 
 
 @dataclass(frozen=True)
@@ -39,17 +46,55 @@ class OraclePlan:
 
 def solve(scenario: Scenario, epoch_s: float = 10.0) -> OraclePlan:
     """The optimum for `scenario`. Raises JoulepathError without scipy."""
+    problem, (rows, bounds, equal, values) = _built(scenario, epoch_s)
+    return problem.plan(
+        _solved(scenario, [-gain for gain in problem.gain], rows.tocsr(), bounds, equal, values, problem)
+    )
+
+
+def least_energy(scenario: Scenario, accuracy: float, epoch_s: float = 10.0) -> float:
+    """Joules that serve `accuracy` on the mean of all frames due within the limits of `scenario`, dropping none; a
+    switch costs nothing here. Raises JoulepathError without scipy, NoPlanError where no plan serves as accurately."""
+    problem, (rows, bounds, equal, values) = _built(scenario, epoch_s)
+    from scipy.sparse import lil_matrix, vstack
+
+    more = lil_matrix((problem.epochs + 1, problem.columns))
+    for column in range(problem.heat):
+        more[0, column] = -max(0.0, problem.gain[column])
+    for k in range(problem.epochs):  # a frame that is not computed saves energy: no share of an epoch may idle
+        more[k + 1, problem.on + k] = 1.0
+        for v in range(problem.count):
+            more[k + 1, k * problem.count + v] = -1.0
+    bounds = [*bounds, -accuracy * sum(problem.frames), *[0.0] * problem.epochs]
+    solution = _solved(scenario, problem.joules(), vstack([rows, more]).tocsr(), bounds, equal, values, problem)
+    return problem.plan(solution).energy_j
+
+
+def _built(scenario: Scenario, epoch_s: float) -> tuple[_Problem, Any]:
     try:
-        import numpy as np
-        from scipy.optimize import linprog
         from scipy.sparse import lil_matrix
     except ImportError as error:
         raise JoulepathError("the oracle needs scipy: pip install 'joulepath[simulate]'") from error
     problem = _Problem(scenario, epoch_s)
-    rows, bounds, equal, values = problem.build(lil_matrix)
+    return problem, problem.build(lil_matrix)
+
+
+def _solved(
+    scenario: Scenario,
+    cost: Sequence[float],
+    rows: Any,
+    bounds: list[float],
+    equal: Any,
+    values: list[float],
+    problem: _Problem,
+) -> Any:
+    """The columns that cost least."""
+    import numpy as np
+    from scipy.optimize import linprog
+
     answer: Any = linprog(
-        -np.array(problem.gain),
-        A_ub=rows.tocsr(),
+        np.array(cost),
+        A_ub=rows,
         b_ub=np.array(bounds),
         A_eq=equal.tocsr(),
         b_eq=np.array(values),
@@ -57,8 +102,8 @@ def solve(scenario: Scenario, epoch_s: float = 10.0) -> OraclePlan:
         method="highs",
     )
     if answer.status != 0:
-        raise JoulepathError(f"the oracle of {scenario.name} was not solved: {answer.message}")
-    return problem.plan(answer.x)
+        raise NoPlanError(f"the oracle of {scenario.name} was not solved: {answer.message}")
+    return answer.x
 
 
 class _Problem:
@@ -108,6 +153,16 @@ class _Problem:
             self.gain[column] = -_PRICE * max(self.frames)
         for column in range(self.moves, self.columns):
             self.gain[column] = -_SWITCH_COST / 2
+
+    def joules(self) -> list[float]:
+        """What each column costs in energy; a degree over the limit costs more than an epoch can save."""
+        cost = [0.0] * self.columns
+        for k in range(self.epochs):
+            cost[self.on + k] = self.epoch_s * self.base_w[k]
+            cost[self.slack + k] = _PRICE * self.epoch_s * (self.base_w[k] + max(self.watts[k]))
+            for v in range(self.count):
+                cost[k * self.count + v] = self.epoch_s * self.watts[k][v]
+        return cost
 
     def _lasts(self) -> bool:
         """Whether the battery outlasts the horizon with the cheapest variant."""

@@ -21,7 +21,8 @@ class PurseState:
 class Purse:
     """Shows the controller a battery that holds `joules`, counted down by the power that it sees; all else is as it is.
 
-    Where the board has a battery of its own, the smaller of both is shown.
+    A battery of the board's own is not shown: what a panel gives that one may not be spent out of this one. A run that
+    empties it serves nothing from then on, and so says for itself that it had less than `joules`.
     """
 
     def __init__(self, controller: Controller, joules: float) -> None:
@@ -33,9 +34,7 @@ class Purse:
     def decide(self, state: PurseState, seen: Observation) -> tuple[PurseState, Decision]:
         last_ns = seen.monotonic_ns if state.last_ns is None else state.last_ns
         left_j = max(0.0, state.left_j - (seen.power_w or 0.0) * (seen.monotonic_ns - last_ns) * _NS)
-        own_j = seen.battery_energy_j
-        shown_j = left_j if own_j is None else min(left_j, own_j)
-        shown = replace(seen, on_mains=False, battery_energy_j=shown_j, battery=left_j / self.joules)
+        shown = replace(seen, on_mains=False, battery_energy_j=left_j, battery=left_j / self.joules)
         inner, decision = self.controller.decide(state.inner, shown)
         return PurseState(inner, left_j, seen.monotonic_ns), decision
 

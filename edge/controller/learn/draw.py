@@ -54,6 +54,11 @@ class Draw:
             rest_w - self.rest_w if strange >= 2 else 0.0,
         )
 
+    @property
+    def surely_beside_w(self) -> float:
+        """What is drawn beside the model's expectation beyond one standard deviation of it; 0 or more."""
+        return max(0.0, self.rest_w - math.sqrt(self.rest_var))
+
     def _noise(self, off_w: float) -> float:
         """Half the mean square of what changes from one reading to the next is noise."""
         if self.last_w is None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 
 _WALK_VAR = 2e-5  # variance that the slow-down gains with each frame: 0.45 % a frame
 _OWN_WALK_VAR = 1e-7
-_OWN_PRIOR_VAR = 0.035**2  # a profile is right to 5 % or so at the worst
+_OWN_PRIOR_VAR = 0.03**2  # a profile is right to 5 % or so at the worst
 _UNKNOWN_OWN_VAR = 0.35**2  # a base that was guessed from multiply-accumulates
 _SLOW_PRIOR_VAR = 0.3**2
 _UNKNOWN_PACE_VAR = 2.0**2  # no base was measured at all: the board's pace itself is a guess, by a factor of e**2

@@ -17,7 +17,7 @@ from edge.controller.learn.latency import shared
 _IDLE_WALK_VAR = 2e-5  # W**2 a second: fans, radios and regulators come and go
 _COMMON_WALK_VAR = 1e-5  # a second
 _OWN_WALK_VAR = 1e-7
-_OWN_PRIOR_VAR = 0.035**2  # a profile is right to 5 % or so at the worst
+_OWN_PRIOR_VAR = 0.03**2  # a profile is right to 5 % or so at the worst
 _UNKNOWN_OWN_VAR = 0.15**2  # dynamic power that was guessed from multiply-accumulates
 _COMMON_PRIOR_VAR = 1.5**2  # where the dynamic power itself is a guess: far wider than what differs between variants
 _PROFILE_VAR = 0.12**2  # of what a profile says of all variants at once: another day, another supply

@@ -8,6 +8,11 @@ Ts' = a Ts + (1 - a)(A + R P) with a = exp(-dt/tau), so a Kalman filter identifi
 follows the temperature. tau itself is unknown: a bank of filters runs, one for each tau of a fixed grid, and each is
 weighted by how well it foretold the readings (multiple-model estimation, Magill 1965). Ambient and resistance walk, so
 that the sun on the case or a dead fan is learnt as it happens.
+
+A sensor whose steps are wider than its scatter (whole degrees, steps of five) says only between which bounds the
+temperature lies. Each filter's normal belief is then cut off at these bounds and replaced by the normal one of the same
+mean and variance (assumed density filtering). That is done when the reading changes. While it stands it says the same
+again, and only a filter that has left the bounds meanwhile is corrected: it foretold a change that did not come.
 """
 
 from __future__ import annotations
@@ -32,10 +37,12 @@ _STRAYED = 4.0  # standard deviations of the mean of the last ten innovations or
 _STRAYED_VAR: Floats = np.diag(np.array([0.0, 3.0, 0.5, 0.0]) ** 2)  # then doubted anew: ambient and resistance
 _USUAL_STEP_C = 1.0  # a sensor that has not moved yet may speak in whole degrees
 _COARSEST_STEP_C = 5.0  # a first change that is larger is a change, not the sensor's step
+_COARSE = 3.0  # times its scatter: steps that scatter does not blur
+_STANDS = 10  # readings that were all the same: a sensor that has not moved by then may be as coarse as any
 # Standard deviations a square-root second: case (what the model leaves out), ambient, and both resistances.
 _WALK_VAR: Floats = np.array([0.02, 0.01, 0.01, 0.002]) ** 2
 _PRIOR: Floats = np.array([0.0, 25.0, 6.0, 1.0])
-_PRIOR_VAR: Floats = np.array([1.0, 12.0, 4.0, 1.0]) ** 2
+_PRIOR_VAR: Floats = np.array([1.5, 12.0, 4.0, 1.0]) ** 2
 _FORGET = 0.995  # of the log-weights: old mistakes do not rule a tau out for ever
 _LEAST_RESISTANCE = 0.05
 _MOST_RESISTANCE = 60.0
@@ -115,25 +122,47 @@ class ThermalModel:
         assert self.mean is not None
         assert self.cov is not None
         assert self.log_weight is not None
-        # Within a step the reading is off by the same again and again: each repetition says less.
-        step_c = _USUAL_STEP_C if self.step_c is None else self.step_c
-        var = self.sensor_var + step_c**2 / 12 * (1 + self.same)
-        mean, cov, log_weight, innovation, believed = _corrected(
-            self.mean, self.cov, self.log_weight, temperature_c, self.power_w, var
-        )
+        step_c, sensor_var = self.assumed_step_c, self.sensor_var
+        beliefs = (self.mean, self.cov, self.log_weight, temperature_c, self.power_w)
+        if self.coarse:
+            var = sensor_var
+            mean, cov, log_weight, innovation, believed = _bounded(*beliefs, var, step_c / 2, self.same > 0)
+        else:
+            # Within a step the reading is off by the same again and again: each repetition says less.
+            var = sensor_var + step_c**2 / 12 * (1 + self.same)
+            mean, cov, log_weight, innovation, believed = _corrected(*beliefs, var)
         # What persists is no scatter: the board is not what it was (carried into the sun, a fan stopped).
         lag_c = self.lag_c + _LAG_WEIGHT * (innovation - self.lag_c)
-        strayed = abs(lag_c) > step_c / 2 + _STRAYED * math.sqrt(_LAG_WEIGHT / (2 - _LAG_WEIGHT) * (believed + var))
+        slack_c = step_c / 2 - self.blind_c
+        strayed = abs(lag_c) > slack_c + _STRAYED * math.sqrt(_LAG_WEIGHT / (2 - _LAG_WEIGHT) * (believed + var))
         if strayed:
             cov = cov + _STRAYED_VAR
-        off_var = min((innovation - lag_c) ** 2 - believed, 16 * self.sensor_var) - self.sensor_var
-        sensor_var = max(_SENSOR_LEAST_VAR, self.sensor_var + _SENSOR_WEIGHT * off_var)
+        if not self.coarse:
+            off_var = min((innovation - lag_c) ** 2 - believed, 16 * sensor_var) - sensor_var
+            sensor_var = max(_SENSOR_LEAST_VAR, sensor_var + _SENSOR_WEIGHT * off_var)
         return replace(self, mean=mean, cov=cov, log_weight=log_weight, sensor_var=sensor_var, lag_c=lag_c)
+
+    @property
+    def coarse(self) -> bool:
+        """Whether the sensor's steps are wider than what its scatter blurs."""
+        return self.assumed_step_c > _COARSE * math.sqrt(self.sensor_var)
+
+    @property
+    def blind_c(self) -> float:
+        """How far the temperature may be from the reading for minutes while nothing is seen of it."""
+        return self.assumed_step_c / 2 if self.coarse else 0.0
+
+    @property
+    def assumed_step_c(self) -> float:
+        """The width of the sensor's steps: as seen, or what must be reckoned with while it has not moved."""
+        if self.step_c is not None:
+            return self.step_c
+        return _USUAL_STEP_C if self.same < _STANDS else _COARSEST_STEP_C
 
     @property
     def above_c(self) -> float:
         """By how much readings of late lay above what was foretold, beyond the steps of the sensor; 0 or more."""
-        return max(0.0, self.lag_c - (_USUAL_STEP_C if self.step_c is None else self.step_c) / 2)
+        return max(0.0, self.lag_c - self.assumed_step_c / 2 + self.blind_c)
 
     def _first(self, temperature_c: float, watts: float) -> ThermalModel:
         count = len(TAUS_S)
@@ -214,13 +243,65 @@ def _corrected(
     variance = believed + sensor_var
     # One that is far off is believed as little as its size says (Huber): sensors glitch, cases do not jump.
     variance = variance * np.maximum(1.0, np.abs(innovation) / (_OUTLIER * np.sqrt(variance)))
+    likelihood = -0.5 * (np.minimum(innovation**2 / variance, 25.0) + np.log(variance))
+    mean, cov = _moved(mean, cov, towards, variance, innovation, np.zeros(len(TAUS_S)))
+    best = int(log_weight.argmax())
+    weights = _FORGET * (log_weight - log_weight.max()) + likelihood
+    return mean, cov, weights, float(innovation[best]), float(believed[best])
+
+
+def _bounded(
+    mean: Floats,
+    cov: Floats,
+    log_weight: Floats,
+    temperature_c: float,
+    power_w: float,
+    sensor_var: float,
+    half_c: float,
+    again: bool,
+) -> tuple[Floats, Floats, Floats, float, float]:
+    """The same after a reading that says no more than that the temperature is within `half_c` of it; `again`: as the
+    reading before did."""
+    row = np.array([1.0, 0.0, 0.0, power_w])
+    off = temperature_c - mean @ row
+    towards = cov @ row
+    believed = towards @ row
+    variance = believed + sensor_var
+    outside = np.maximum(0.0, np.abs(off) - half_c)
+    variance = variance * np.maximum(1.0, outside / (_OUTLIER * np.sqrt(variance)))
+    spread = np.sqrt(variance)
+    cut = np.array([_cut((o - half_c) / s, (o + half_c) / s) for o, s in zip(off, spread, strict=True)])
+    if again:
+        cut[outside == 0] = (0.0, 1.0, 0.0)
+        # Anywhere between the bounds, as far as the reading says.
+        share = variance / (variance + half_c**2)
+        cut[outside > 0, :2] = np.stack([off / spread * share, 1 - share], axis=1)[outside > 0]
+    innovation = cut[:, 0] * spread
+    mean, cov = _moved(mean, cov, towards, variance, innovation, cut[:, 1])
+    best = int(log_weight.argmax())
+    weights = log_weight - log_weight.max() + cut[:, 2]
+    return mean, cov, weights, float(innovation[best]), float(believed[best])
+
+
+def _cut(low: float, high: float) -> tuple[float, float, float]:
+    """Mean and variance of the standard normal distribution between two bounds, and the logarithm of its mass there."""
+    mass = 0.5 * (math.erfc(low / math.sqrt(2)) - math.erfc(high / math.sqrt(2)))
+    if mass < 1e-9:  # so far out that nearly all of it lies at the nearer bound
+        edge = low if low > 0 else high
+        return edge + 1 / edge, 1 / edge**2, -12.5
+    at_low, at_high = (math.exp(-(x**2) / 2) / math.sqrt(2 * math.pi) for x in (low, high))
+    mean = (at_low - at_high) / mass
+    var = 1 + (low * at_low - high * at_high) / mass - mean**2
+    return mean, min(1.0, max(0.0, var)), max(-12.5, math.log(mass))
+
+
+def _moved(
+    mean: Floats, cov: Floats, towards: Floats, variance: Floats, innovation: Floats, left: Floats
+) -> tuple[Floats, Floats]:
+    """Mean and covariance after the reading's belief moved by `innovation`, the share `left` of its variance left."""
     gain = towards / variance[:, None]
     mean = mean + gain * innovation[:, None]
     # No resistance is negative, and no ambient is hotter than an oven: a filter that strays is brought back.
     mean[:, 2:] = np.maximum(mean[:, 2:], _LEAST_RESISTANCE / 10)
-    cov = cov - gain[:, :, None] * towards[:, None, :]
-    cov = (cov + cov.transpose(0, 2, 1)) / 2
-    likelihood = -0.5 * (np.minimum(innovation**2 / variance, 25.0) + np.log(variance))
-    best = int(log_weight.argmax())
-    weights = _FORGET * (log_weight - log_weight.max()) + likelihood
-    return mean, cov, weights, float(innovation[best]), float(believed[best])
+    cov = cov - (1 - left)[:, None, None] * gain[:, :, None] * towards[:, None, :]
+    return mean, (cov + cov.transpose(0, 2, 1)) / 2

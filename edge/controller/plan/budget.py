@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edge.controller.contract import GoalStatus, Observation
 from edge.controller.goals import Goals
@@ -16,6 +16,9 @@ _NS = 1e-9
 _DAY_S = 86_400.0
 _STRANGE_C = 6.0  # below the limit: no nearer before the board's heat is learnt
 _RESERVE = 0.003  # of what is left in the battery: gauges end early
+_PATIENCE_S = 30.0
+_LASTS = 0.98  # of the time wanted: near enough
+_HOPE_SPREADS = 1.65  # standard deviations of what is believed
 
 
 @dataclass(frozen=True)
@@ -92,9 +95,16 @@ def heat_budget(learnt: Learnt, goals: Goals, within_s: float) -> Budget:
 
 
 def battery_status(
-    state: PlanState, learnt: Learnt, seen: Observation, goals: Goals, power_w: float, least_w: float
+    state: PlanState,
+    learnt: Learnt,
+    seen: Observation,
+    goals: Goals,
+    power_w: float,
+    least_w: float,
+    least_spread_w: float = 0.0,
 ) -> GoalStatus | None:
-    """Whether the battery will last, at `power_w`; `least_w` is what the cheapest variant draws."""
+    """Whether the battery will last, at `power_w`; `least_w` is what the cheapest variant draws, `least_spread_w` one
+    standard deviation of it."""
     if goals.battery_hours is None and goals.last_until_s is None:
         return None
     left_s = seconds_to_last(state, seen, goals)
@@ -108,11 +118,30 @@ def battery_status(
         return GoalStatus("battery", "unknown", "the battery's charge is unknown")
     if left_s <= 0:
         return GoalStatus("battery", "met", "it has lasted as long as it was asked to")
+    wanted_h = left_s / 3600
+    hoped_h = _hoped_h(learnt, left_s, left_j, least_w, least_spread_w)
+    if hoped_h < _LASTS * wanted_h:
+        return GoalStatus("battery", "not feasible", f"{hoped_h:.1f} h at the most of {wanted_h:.1f} h wanted")
     gain_w = learnt.battery.expected_gain_w(left_s)
-    best_h, wanted_h = left_j / max(1e-6, least_w - gain_w) / 3600, left_s / 3600
-    if best_h < 0.98 * wanted_h:
-        return GoalStatus("battery", "not feasible", f"{best_h:.1f} h at the most of {wanted_h:.1f} h wanted")
-    expected_h = min(best_h, max(left_j / max(1e-6, power_w - gain_w) / 3600, 0.0))
-    if expected_h < 0.98 * wanted_h:
+    expected_h = max(0.0, left_j / max(1e-6, max(power_w, least_w) - gain_w) / 3600)
+    if expected_h < _LASTS * wanted_h:
         return GoalStatus("battery", "at risk", f"{expected_h:.1f} h expected of {wanted_h:.1f} h wanted")
     return GoalStatus("battery", "met", f"on course, {expected_h:.1f} h expected of {wanted_h:.1f} h wanted")
+
+
+def _hoped_h(learnt: Learnt, left_s: float, left_j: float, least_w: float, least_spread_w: float) -> float:
+    """Hours with the cheapest variant at the hopeful end of what is believed of capacity, power and inflow. Only what
+    not even these give is called not feasible: who reads that gives up."""
+    drain_w = max(1e-6, least_w - learnt.battery.hoped_gain_w(left_s))
+    doubt_j = math.hypot(learnt.battery.left_spread_j, left_j * least_spread_w / drain_w)
+    return (left_j + _HOPE_SPREADS * doubt_j) / drain_w / 3600
+
+
+def patient(learnt: Learnt, statuses: tuple[GoalStatus, ...]) -> tuple[GoalStatus, ...]:
+    """Where the gauge counts joules, nothing is called not feasible before it was seen for half a minute whether
+    something flows in; it is at risk until then."""
+    battery = learnt.battery
+    if battery.counted_j is None or battery.gain_seen_s >= _PATIENCE_S:
+        return statuses
+    hasty = [s for s in statuses if s.goal == "battery" and s.state == "not feasible"]
+    return tuple(replace(status, state="at risk") if status in hasty else status for status in statuses)

@@ -18,7 +18,7 @@ from dataclasses import replace
 from edge.controller.contract import Decision, Observation
 from edge.controller.goals import Goals
 from edge.controller.hull import Mix, Option, mix_for
-from edge.controller.plan.budget import Budget, battery_budget, heat_budget, next_instant, saving_budget
+from edge.controller.plan.budget import Budget, battery_budget, heat_budget, next_instant, patient, saving_budget
 from edge.controller.plan.emergency import emergency, hold_back
 from edge.controller.plan.learn import first_beliefs, updated
 from edge.controller.plan.options import Choice, choice
@@ -62,13 +62,14 @@ class PlanningController:
         state, option, waits = self._pick(state, seen, options, mix, ruled, elapsed_s)
         notes = refusals(state, refused, learnt)
         state = replace(state, late=options.late, refused=frozenset(refused) | _frozen(learnt))
+        statuses = goal_statuses(state, learnt, seen, self.goals, option, options, mix, at(rates[-1]), pace)
         decision = Decision(
             option.id,
             reason_for(option, mix, binding, options, ruled[1] if ruled else "", waits, budgets[0], pace),
             _numbers(seen, learnt, option, binding, mix) | _rate_numbers(pace),
             emergency=ruled is not None and ruled[2],
             expected=self._expected(learnt, seen, option),
-            goals=goal_statuses(state, learnt, seen, self.goals, option, options, mix, at(rates[-1]), pace),
+            goals=patient(learnt, statuses),
             notes=notes,
             max_fps=state.max_fps,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from edge.controller.contract import Candidate, Observation
@@ -13,7 +14,9 @@ from edge.controller.plan.state import Learnt, PlanState, busy_share
 _ON_TIME_SPREADS = 2.45  # standard deviations of latency that must still meet the deadline: late less than 1 in 140
 HEAT_MARGIN_C = 0.25
 HEAT_SPREADS = 2.0  # standard deviations of the foretold temperature
-POWER_SPREADS = 1.65  # standard deviations of a variant's power that must still keep a power limit
+_BLIND_SPREADS = 3.0
+_MOST_DOUBT_C = 3.0  # what is hardly learnt must not keep everything from running
+POWER_SPREADS = 2.0  # standard deviations of a variant's power that must still keep a power limit
 _RETURN_SPREADS = 2.8  # before a variant that was late is trusted again
 
 
@@ -116,15 +119,26 @@ def careful_c(learnt: Learnt, forecast: Forecast, power_w: float) -> float:
 
 def heat_margin_c(learnt: Learnt, forecast: Forecast, power_w: float) -> float:
     """What is kept clear of the limit: for the model's doubt, and by how much readings lie above it just now."""
-    doubt_c = min(3.0, HEAT_SPREADS * forecast.spread_c(power_w))
+    blind_c = learnt.thermal.blind_c
+    # What a coarse sensor hides stays hidden for minutes, where a fine one would show it in the next second.
+    spreads = _BLIND_SPREADS if blind_c else HEAT_SPREADS
+    doubt_c = min(_MOST_DOUBT_C + blind_c, spreads * forecast.spread_c(power_w))
     return HEAT_MARGIN_C + doubt_c + learnt.thermal.above_c
 
 
+def spread_w(option: Option, learnt: Learnt, seen: Observation) -> float:
+    """One standard deviation of the power foretold for `option`."""
+    busy = busy_share(option.latency_ms, learnt, seen)
+    return learnt.power.spread_w(option.id, busy, learnt.latency.own_spread(option.id))
+
+
 def _is_hungry(option: Option, learnt: Learnt, seen: Observation, goals: Goals) -> bool:
+    """Whether `option` may draw more than the power limit.
+
+    The model's doubt and a surprise are added as independent errors are: doubt ends within seconds of a trial, a
+    surprise comes once in minutes, and both at their largest at once is not what a limit can be kept clear of for ever.
+    """
     if goals.max_power_w is None:
         return False
-    busy = busy_share(option.latency_ms, learnt, seen)
-    spread_w = learnt.power.spread_w(option.id, busy, learnt.latency.own_spread(option.id))
-    # Where a variant has run for a while the spread is small; an unknown one is not tried at the limit.
-    reckoned_w = option.power_w + max(0.0, learnt.draw.rest_w) + POWER_SPREADS * spread_w
-    return reckoned_w + worst_w(option, learnt, seen) > goals.max_power_w
+    margin_w = math.hypot(POWER_SPREADS * spread_w(option, learnt, seen), worst_w(option, learnt, seen))
+    return option.power_w + learnt.draw.surely_beside_w + margin_w > goals.max_power_w

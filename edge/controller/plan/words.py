@@ -6,7 +6,7 @@ from edge.controller.contract import GoalStatus, Observation
 from edge.controller.goals import Goals
 from edge.controller.hull import Mix, Option
 from edge.controller.plan.budget import Budget, battery_status
-from edge.controller.plan.options import Choice
+from edge.controller.plan.options import Choice, spread_w
 from edge.controller.plan.rate import Pace
 from edge.controller.plan.state import Learnt, PlanState
 
@@ -91,9 +91,9 @@ def goal_statuses(
 ) -> tuple[GoalStatus, ...]:
     """One line for each goal that was stated; `least` is what the variants come to at the lowest rate allowed."""
     power_w = mix.low.power_w + (mix.high.power_w - mix.low.power_w) * mix.share
-    least_w = min(o.power_w for o in least.all)
+    cheapest = min(least.all, key=lambda o: o.power_w)
     statuses = [
-        battery_status(state, learnt, seen, goals, power_w, least_w),
+        battery_status(state, learnt, seen, goals, power_w, cheapest.power_w, spread_w(cheapest, learnt, seen)),
         _heat(learnt, seen, goals, power_w),
         _power(seen, goals, option, options),
         _deadline(goals, option, options),

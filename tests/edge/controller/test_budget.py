@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from edge.controller.contract import GoalStatus
 from edge.controller.goals import Goals
 from edge.controller.hull import Option
 from edge.controller.learn.battery import BatteryModel
@@ -14,10 +15,12 @@ from edge.controller.plan.budget import (
     battery_status,
     heat_budget,
     next_instant,
+    patient,
     saving_budget,
     seconds_to_last,
 )
 from edge.controller.plan.learn import first_beliefs
+from edge.controller.plan.options import POWER_SPREADS, choice, spread_w, worst_w
 from edge.controller.plan.state import Learnt, PlanState, Standstill
 from tests.edge.controller.seen import SECOND, VARIANTS, observation
 from tests.edge.controller.test_models import warmed
@@ -113,3 +116,46 @@ def test_before_heat_is_learnt_only_the_nearness_counts() -> None:
     goals = Goals(max_temperature_c=70.0)
     assert heat_budget(near, goals, 30.0).power_w == 0.0
     assert heat_budget(far, goals, 30.0).power_w is None
+
+
+def told(battery: BatteryModel, least_w: float, spread_w: float = 0.0) -> GoalStatus:
+    status = battery_status(START, learnt(battery=battery), observation(), HOURS, 9.0, least_w, spread_w)
+    assert status is not None
+    return status
+
+
+def test_only_what_no_doubt_can_save_is_called_not_feasible() -> None:
+    sure = BatteryModel(counted_j=2 * 3600 * 4.0)
+    assert told(sure, 4.3).state == "not feasible"
+    assert told(sure, 4.3, spread_w=0.3).state == "at risk"  # the cheapest may draw 4 W after all
+    # A capacity that somebody stated is right to a fifth: 15 % too little may be enough.
+    stated = BatteryModel.stated(2 * 3600 * 4.0).seen(1.0, None, 4.0, 1.0, False)
+    assert told(stated, 4.7).state == "at risk"
+    assert told(stated, 7.0).state == "not feasible"
+    assert "at the most of 2.0 h wanted" in told(stated, 7.0).text
+
+
+def test_a_panel_is_given_half_a_minute_to_show_itself() -> None:
+    hopeless = GoalStatus("battery", "not feasible", "1.0 h at the most of 2.0 h wanted")
+    other = GoalStatus("temperature", "met", "50 °C")
+    fresh, watched = (learnt(battery=BatteryModel(counted_j=1e4, gain_seen_s=seen_s)) for seen_s in (5.0, 30.0))
+    assert [status.state for status in patient(fresh, (hopeless, other))] == ["at risk", "met"]
+    assert patient(watched, (hopeless, other)) == (hopeless, other)
+    assert patient(learnt(), (hopeless, other)) == (hopeless, other)  # no gauge that counts: nothing to wait for
+
+
+def test_a_limit_on_power_keeps_clear_of_doubt_and_of_surprise() -> None:
+    """As independent errors are added: never less than the larger one, never more than their sum."""
+    known = learnt()
+    for option in choice(PlanState(), known, observation(), Goals()).all:
+        doubt_w, surprise_w = (
+            POWER_SPREADS * spread_w(option, known, observation()),
+            worst_w(option, known, observation()),
+        )
+        assert doubt_w > 0.05
+        for kept_w, barred in (
+            (0.99 * max(doubt_w, surprise_w), True),
+            (doubt_w + surprise_w, False),
+        ):
+            goals = Goals(max_power_w=option.power_w + kept_w)
+            assert (option.id in choice(PlanState(), known, observation(), goals).hungry) is barred

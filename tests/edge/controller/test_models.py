@@ -14,7 +14,7 @@ from edge.controller.learn.draw import Draw
 from edge.controller.learn.latency import LatencyModel, bases
 from edge.controller.learn.power import PowerModel
 from edge.controller.learn.surprise import Surprise
-from edge.controller.learn.thermal import ThermalModel
+from edge.controller.learn.thermal import ThermalModel, _cut
 
 
 def latencies(model: LatencyModel, variant: str, true_ms: float, count: int, rng: random.Random) -> LatencyModel:
@@ -223,6 +223,28 @@ def test_a_gauge_that_sticks_is_bridged_by_what_was_drawn() -> None:
     assert model.left_j == pytest.approx(left_j, abs=0.03 * 40_000.0)
 
 
+def test_the_gauge_is_off_once_and_not_at_each_step() -> None:
+    """The whole fall since the mark counts: a tenth of the charge tells the capacity to a few percent."""
+    for start in (0.9, 0.894, 0.886):
+        model = drain(BatteryModel.stated(60_000.0), 45_000.0, 5.0, 1100, start)  # 12 points of charge
+        assert model.capacity_j == pytest.approx(45_000.0, rel=0.06)
+        assert abs(model.capacity_j - 45_000.0) < 2 * math.sqrt(model.capacity_var)
+
+
+def test_a_sky_that_was_watched_briefly_promises_little() -> None:
+    model, left_j, promised = BatteryModel(), 20_000.0, []
+    for second in range(1, 1801):
+        left_j += 2.0 - 4.0
+        model = model.seen(left_j / 40_000.0, left_j, 4.0, 1.0, False)
+        if second in (60, 600, 1800):
+            promised.append(model.expected_gain_w(7200.0))
+    assert promised == sorted(promised)
+    assert promised[0] < 0.2  # a minute of sun is no sunny day
+    assert promised[-1] > 0.8
+    # What may be hoped for is never less than what is counted on.
+    assert model.hoped_gain_w(7200.0) >= promised[-1]
+
+
 def test_an_unknown_battery_stays_unknown() -> None:
     assert BatteryModel().left_j is None
     assert BatteryModel().seen(None, None, 4.0, 1.0, False).left_j is None
@@ -312,3 +334,42 @@ def test_a_thermometer_that_jumped_once_is_no_coarse_one() -> None:
     for second in range(120):
         model = model.seen(45.0 if second < 60 else 80.0, 8.0, 1.0)
     assert model.step_c == 5.0
+
+
+def test_a_thermometer_in_steps_of_five_hides_what_it_hides() -> None:
+    """Within a step nothing is seen: the doubt must mostly cover the truth while the reading stands."""
+    outside = looked = 0
+    for seed in range(8):
+        rng, model, case_c = random.Random(seed), ThermalModel(), 55.0
+        resistance, ambient = rng.uniform(5.0, 9.0), rng.uniform(25.0, 45.0)
+        for second in range(1500):
+            watts = load_w(second) - 0.5 + rng.uniform(-0.1, 0.1)
+            case_c += (watts - (case_c - ambient) / resistance) / 60.0
+            true_c = case_c + 1.5 * watts
+            model = model.seen(5.0 * round((true_c + rng.gauss(0, 0.3)) / 5.0), watts, 1.0)
+            expected_c, spread_c = model.expected_c(watts, 0.0)
+            looked += second > 300
+            outside += second > 300 and true_c > expected_c + 3 * spread_c + 0.25
+        assert model.blind_c == 2.5
+    assert outside <= 0.08 * looked
+
+
+def test_a_fine_thermometer_is_never_blind() -> None:
+    model, _ = warmed(300)
+    assert model.blind_c == 0.0
+    standing = ThermalModel()
+    for _ in range(60):
+        standing = standing.seen(50.0, 4.0, 1.0)
+    assert standing.blind_c == 2.5  # it has not moved yet: it may be as coarse as any
+
+
+@given(st.floats(-30.0, 30.0), st.floats(0.01, 20.0))
+def test_what_is_cut_off_a_normal_distribution_leaves_one_within_the_bounds(low: float, width: float) -> None:
+    mean, var, log_mass = _cut(low, low + width)
+    assert 0.0 <= var <= 1.0
+    assert log_mass <= 0.0
+    if abs(low) < 4 and abs(low + width) < 4:
+        assert low <= mean <= low + width
+        grid = [low + width * (k + 0.5) / 2000 for k in range(2000)]
+        weights = [math.exp(-(x**2) / 2) for x in grid]
+        assert mean == pytest.approx(sum(x * w for x, w in zip(grid, weights, strict=True)) / sum(weights), abs=0.01)

@@ -6,10 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from edge.controller.goals import Goals
 from edge.controller.plan import PlanningController
 from edge.simulate.equal import saving
 from edge.simulate.purse import Purse, energy_for
 from edge.simulate.run import run
+from tests.edge.controller.seen import observation
 from tests.edge.simulate.worlds import HIGH_W, LOW_W, world
 
 
@@ -35,3 +37,15 @@ def test_less_energy_for_what_tiers_reached() -> None:
     found = saving(("hot-box", 0))
     assert found is not None
     assert found.idle_j < found.ours_j < found.tiers_j * 1.02
+    assert found.idle_j < found.oracle_j < found.ours_j * 1.005
+
+
+def test_a_purse_is_no_part_of_what_a_panel_gives() -> None:
+    """A run with a gauge that counts: the purse falls by what is drawn, whatever the board's own battery does."""
+    controller = Purse(PlanningController(Goals(battery_hours=1.0)), 1000.0)
+    state = controller.initial()
+    for second in range(3):
+        seen = observation(second, "full", power_w=4.0, battery_energy_j=500.0 + 10 * second)
+        state, _ = controller.decide(state, seen)
+    assert state.left_j == 992.0
+    assert state.inner.learnt.battery.counted_j == 992.0

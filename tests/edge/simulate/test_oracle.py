@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from edge.controller.goals import Goals
-from edge.simulate.oracle import on_time, solve
+from edge.simulate.oracle import NoPlanError, least_energy, on_time, solve
 from edge.simulate.world import flat
 from tests.edge.simulate.worlds import HIGH, HIGH_W, LOW, LOW_W, world
 
@@ -102,3 +102,20 @@ def test_switching_costs_something() -> None:
     steady = solve(world(battery_j=100 * (LOW_W + 0.5 * (HIGH_W - LOW_W)), full_j=1e4))
     shares = [row[0] for row in steady.shares]
     assert max(shares) - min(shares) < 1e-6  # no reason to change, so it does not
+
+
+def test_the_fewest_joules_for_an_accuracy() -> None:
+    free = world()
+    assert least_energy(free, 0.4) == pytest.approx(100 * LOW_W)
+    assert least_energy(free, 0.45) == pytest.approx(100 * (LOW_W + 0.25 * (HIGH_W - LOW_W)))
+    assert least_energy(free, 0.6) == pytest.approx(100 * HIGH_W)
+    # Every frame is computed: leaving some out would be cheaper and as accurate on the mean.
+    assert least_energy(free, 0.2) == pytest.approx(100 * LOW_W)
+    with pytest.raises(NoPlanError, match="not solved"):
+        least_energy(free, 0.61)
+
+
+def test_what_the_oracle_reaches_it_cannot_have_for_less() -> None:
+    watts = LOW_W + 0.3 * (HIGH_W - LOW_W)
+    short = world(battery_j=100 * watts, full_j=1e4)
+    assert least_energy(short, solve(short).accuracy - 1e-6) == pytest.approx(100 * watts, rel=1e-3)
