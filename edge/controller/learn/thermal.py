@@ -45,8 +45,6 @@ _PRIOR: Floats = np.array([0.0, 25.0, 6.0, 1.0])
 _PRIOR_VAR: Floats = np.array([1.5, 12.0, 4.0, 1.0]) ** 2
 _FORGET = 0.995  # of the log-weights: old mistakes do not rule a tau out for ever
 _LEAST_RESISTANCE = 0.05
-_MOST_RESISTANCE = 60.0
-_AMBIENTS_C = (-40.0, 90.0)
 
 
 @dataclass(frozen=True)
@@ -301,7 +299,7 @@ def _moved(
     """Mean and covariance after the reading's belief moved by `innovation`, the share `left` of its variance left."""
     gain = towards / variance[:, None]
     mean = mean + gain * innovation[:, None]
-    # No resistance is negative, and no ambient is hotter than an oven: a filter that strays is brought back.
+    # No resistance is negative: a filter that strays is brought back.
     mean[:, 2:] = np.maximum(mean[:, 2:], _LEAST_RESISTANCE / 10)
     cov = cov - (1 - left)[:, None, None] * gain[:, :, None] * towards[:, None, :]
     return mean, (cov + cov.transpose(0, 2, 1)) / 2

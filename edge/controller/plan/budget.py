@@ -122,8 +122,10 @@ def battery_status(
     hoped_h = _hoped_h(learnt, left_s, left_j, least_w, least_spread_w)
     if hoped_h < _LASTS * wanted_h:
         return GoalStatus("battery", "not feasible", f"{hoped_h:.1f} h at the most of {wanted_h:.1f} h wanted")
-    gain_w = learnt.battery.expected_gain_w(left_s)
-    expected_h = max(0.0, left_j / max(1e-6, max(power_w, least_w) - gain_w) / 3600)
+    drain_w = max(power_w, least_w) - learnt.battery.expected_gain_w(left_s)
+    if drain_w <= 0:
+        return GoalStatus("battery", "met", "on course, more flows in than is drawn")
+    expected_h = left_j / drain_w / 3600
     if expected_h < _LASTS * wanted_h:
         return GoalStatus("battery", "at risk", f"{expected_h:.1f} h expected of {wanted_h:.1f} h wanted")
     return GoalStatus("battery", "met", f"on course, {expected_h:.1f} h expected of {wanted_h:.1f} h wanted")

@@ -135,6 +135,11 @@ def test_only_what_no_doubt_can_save_is_called_not_feasible() -> None:
     assert "at the most of 2.0 h wanted" in told(stated, 7.0).text
 
 
+def test_more_flows_in_than_is_drawn() -> None:
+    sunny = BatteryModel(counted_j=1e4, gain_w=20.0, recent_gain_w=20.0, gain_seen_s=3600.0)
+    assert told(sunny, 4.0) == GoalStatus("battery", "met", "on course, more flows in than is drawn")
+
+
 def test_a_panel_is_given_half_a_minute_to_show_itself() -> None:
     hopeless = GoalStatus("battery", "not feasible", "1.0 h at the most of 2.0 h wanted")
     other = GoalStatus("temperature", "met", "50 °C")

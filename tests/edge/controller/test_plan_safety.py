@@ -252,26 +252,6 @@ def test_the_state_does_not_grow() -> None:
     assert late <= early + 200
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(3600)
-def test_the_state_does_not_grow_over_a_million_decisions() -> None:
-    import tracemalloc
-
-    early, late = grown(100_000)
-    assert late <= early + 200
-    tracemalloc.start()
-    grown(1000)
-    before, _ = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    early, late = grown(1_000_000)
-    tracemalloc.start()
-    grown(1000)
-    after, _ = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert late <= early + 200
-    assert after <= before + 20_000
-
-
 def test_too_hot_it_stays_on_one_of_two_that_draw_alike() -> None:
     """Estimates move with every frame: none of that is a reason to switch to and fro while it cools."""
     controller = PlanningController(Goals(dwell_s=0.1, max_temperature_c=75.0))

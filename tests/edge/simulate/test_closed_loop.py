@@ -81,3 +81,22 @@ def test_a_battery_that_cannot_last_is_called_so_early() -> None:
     assert outcome.died_s is not None
     assert outcome.told_s is not None
     assert outcome.told_s < 0.05 * scenario.seconds
+
+
+def test_a_battery_that_is_barely_enough_is_not_called_too_small() -> None:
+    for seed in (0, 13):
+        scenario = replace(draw("weak-battery", seed), seconds=600.0)
+        assert run(scenario, PlanningController(scenario.goals), seed, "plan").told_s is None
+
+
+def test_a_panel_is_counted_on_before_hope_is_given_up() -> None:
+    scenario = replace(draw("solar", 0), seconds=300.0)
+    assert run(scenario, PlanningController(scenario.goals), 0, "plan").told_s is None
+
+
+@pytest.mark.parametrize("seed", [4, 7])
+def test_a_thermometer_in_steps_of_five_keeps_its_limit(seed: int) -> None:
+    """A reading of 70 °C may be 72.4 °C: what cannot be seen is kept clear of."""
+    scenario = replace(draw("coarse-heat", seed), seconds=900.0)
+    outcome = run(scenario, PlanningController(scenario.goals), seed, "plan")
+    assert outcome.avoidable_s == 0.0
