@@ -121,14 +121,22 @@ def battery_status(
     wanted_h = left_s / 3600
     hoped_h = _hoped_h(learnt, left_s, left_j, least_w, least_spread_w)
     if hoped_h < _LASTS * wanted_h:
-        return GoalStatus("battery", "not feasible", f"{hoped_h:.1f} h at the most of {wanted_h:.1f} h wanted")
+        return GoalStatus(
+            "battery", "not feasible", f"{_long(hoped_h, wanted_h)} at the most of {_long(wanted_h, wanted_h)} wanted"
+        )
     drain_w = max(power_w, least_w) - learnt.battery.expected_gain_w(left_s)
     if drain_w <= 0:
         return GoalStatus("battery", "met", "on course, more flows in than is drawn")
     expected_h = left_j / drain_w / 3600
+    text = f"{_long(expected_h, wanted_h)} expected of {_long(wanted_h, wanted_h)} wanted"
     if expected_h < _LASTS * wanted_h:
-        return GoalStatus("battery", "at risk", f"{expected_h:.1f} h expected of {wanted_h:.1f} h wanted")
-    return GoalStatus("battery", "met", f"on course, {expected_h:.1f} h expected of {wanted_h:.1f} h wanted")
+        return GoalStatus("battery", "at risk", text)
+    return GoalStatus("battery", "met", f"on course, {text}")
+
+
+def _long(hours: float, wanted_h: float) -> str:
+    """In hours, or in minutes where no more than an hour is wanted."""
+    return f"{hours:.1f} h" if wanted_h > 1 else f"{60 * hours:.0f} min"
 
 
 def _hoped_h(learnt: Learnt, left_s: float, left_j: float, least_w: float, least_spread_w: float) -> float:

@@ -132,13 +132,18 @@ def spread_w(option: Option, learnt: Learnt, seen: Observation) -> float:
     return learnt.power.spread_w(option.id, busy, learnt.latency.own_spread(option.id))
 
 
-def _is_hungry(option: Option, learnt: Learnt, seen: Observation, goals: Goals) -> bool:
-    """Whether `option` may draw more than the power limit.
+def power_margin_w(option: Option, learnt: Learnt, seen: Observation) -> float:
+    """What a power limit is kept clear of `option` by, beyond what is foretold of it.
 
     The model's doubt and a surprise are added as independent errors are: doubt ends within seconds of a trial, a
     surprise comes once in minutes, and both at their largest at once is not what a limit can be kept clear of for ever.
     """
+    doubt_w = POWER_SPREADS * spread_w(option, learnt, seen)
+    return learnt.draw.surely_beside_w + math.hypot(doubt_w, worst_w(option, learnt, seen))
+
+
+def _is_hungry(option: Option, learnt: Learnt, seen: Observation, goals: Goals) -> bool:
+    """Whether `option` may draw more than the power limit."""
     if goals.max_power_w is None:
         return False
-    margin_w = math.hypot(POWER_SPREADS * spread_w(option, learnt, seen), worst_w(option, learnt, seen))
-    return option.power_w + learnt.draw.surely_beside_w + margin_w > goals.max_power_w
+    return option.power_w + power_margin_w(option, learnt, seen) > goals.max_power_w

@@ -6,7 +6,7 @@ from edge.controller.contract import GoalStatus, Observation
 from edge.controller.goals import Goals
 from edge.controller.hull import Mix, Option
 from edge.controller.plan.budget import Budget, battery_status
-from edge.controller.plan.options import Choice, spread_w
+from edge.controller.plan.options import Choice, power_margin_w, spread_w
 from edge.controller.plan.rate import Pace
 from edge.controller.plan.state import Learnt, PlanState
 
@@ -95,7 +95,7 @@ def goal_statuses(
     statuses = [
         battery_status(state, learnt, seen, goals, power_w, cheapest.power_w, spread_w(cheapest, learnt, seen)),
         _heat(learnt, seen, goals, power_w),
-        _power(seen, goals, option, options),
+        _power(learnt, seen, goals, option, options),
         _deadline(goals, option, options),
         _rate(goals, pace),
         _accuracy(goals, option, options),
@@ -119,11 +119,17 @@ def _heat(learnt: Learnt, seen: Observation, goals: Goals, power_w: float) -> Go
     return GoalStatus("temperature", state, f"{now}, {later_c:.0f} °C expected in 10 min at {power_w:.1f} W")  # type: ignore[arg-type]
 
 
-def _power(seen: Observation, goals: Goals, option: Option, options: Choice) -> GoalStatus | None:
-    if goals.max_power_w is None:
+def _power(learnt: Learnt, seen: Observation, goals: Goals, option: Option, options: Choice) -> GoalStatus | None:
+    limit_w = goals.max_power_w
+    if limit_w is None:
         return None
-    text = f"{option.power_w:.2f} W expected of {goals.max_power_w:g} W"
-    return GoalStatus("power", "not feasible" if "power" in options.gave_up else "met", text)
+    text = f"{option.power_w:.2f} W expected of {limit_w:g} W"
+    if "power" not in options.gave_up:
+        return GoalStatus("power", "met", text)
+    if option.power_w > limit_w:
+        return GoalStatus("power", "not feasible", f"{text}, and no variant draws less")
+    up_to_w = option.power_w + power_margin_w(option, learnt, seen)
+    return GoalStatus("power", "at risk", f"{text}, up to {up_to_w:.2f} W if the load rises as it has before")
 
 
 def _deadline(goals: Goals, option: Option, options: Choice) -> GoalStatus | None:

@@ -10,6 +10,7 @@ from edge.controller.contract import GoalStatus
 from edge.controller.goals import Goals
 from edge.controller.hull import Option
 from edge.controller.learn.battery import BatteryModel
+from edge.controller.plan import PlanningController
 from edge.controller.plan.budget import (
     battery_budget,
     battery_status,
@@ -133,6 +134,26 @@ def test_only_what_no_doubt_can_save_is_called_not_feasible() -> None:
     assert told(stated, 4.7).state == "at risk"
     assert told(stated, 7.0).state == "not feasible"
     assert "at the most of 2.0 h wanted" in told(stated, 7.0).text
+
+
+def test_the_last_hour_is_told_in_minutes() -> None:
+    late = battery_status(START, learnt(battery=BatteryModel(counted_j=7200.0)), observation(5400.0), HOURS, 3.0, 3.0)
+    assert late == GoalStatus("battery", "met", "on course, 40 min expected of 30 min wanted")
+
+
+def test_a_power_limit_that_only_a_surprise_would_break_is_at_risk() -> None:
+    known = learnt()
+    cheapest = choice(PlanState(), known, observation(), Goals()).all[-1]
+    for limit_w, state, told_of in (
+        (cheapest.power_w - 0.1, "not feasible", "no variant draws less"),
+        (cheapest.power_w + 0.01, "at risk", "if the load rises"),
+        (9.0, "met", "of 9 W"),
+    ):
+        goals = Goals(max_power_w=limit_w)
+        _, decision = PlanningController(goals).decide(PlanState(), observation())
+        status = next(status for status in decision.goals if status.goal == "power")
+        assert status.state == state
+        assert told_of in status.text
 
 
 def test_more_flows_in_than_is_drawn() -> None:
