@@ -70,7 +70,8 @@ def simulate(
         title = f"{scenario}, seed {seed}: {drawn.about}; {drawn.seconds / 60:.0f} min at {drawn.fps:g} fps, modelled"
         console().print(side_by_side(title, drawn, outcomes, plan))
     if plot is not None:
-        size = write_plot(plot, f"{scenario}, seed {seed}", drawn, {one.controller: one.trace for one in outcomes})
+        traces = {one.controller: one.trace for one in outcomes}
+        size = write_plot(plot, f"{scenario}, seed {seed}", drawn, traces, plan)
         typer.echo(f"{plot}: {size / 1e6:.1f} MB", err=True)
 
 

@@ -35,13 +35,15 @@ class NoPlanError(JoulepathError):
 
 @dataclass(frozen=True)
 class OraclePlan:
-    """What the oracle reached: mean accuracy over all frames due, and the shares by epoch (rows) and variant."""
+    """What the oracle reached: mean accuracy over all frames due, the shares by epoch (rows) and variant, and the mean
+    power of each epoch."""
 
     accuracy: float
     energy_j: float
     shares: list[list[float]]
     epoch_s: float
     feasible: bool  # whether every limit could be kept
+    watts: list[float]
 
 
 def solve(scenario: Scenario, epoch_s: float = 10.0) -> OraclePlan:
@@ -239,16 +241,17 @@ class _Problem:
         return rows[: len(bounds)], bounds, equal, values
 
     def plan(self, solution: Any) -> OraclePlan:
-        n, served, energy_j = self.count, 0.0, 0.0
-        shares = []
+        n, served = self.count, 0.0
+        shares, watts = [], []
         for k in range(self.epochs):
             row = [float(solution[k * n + v]) for v in range(n)]
             shares.append(row)
             served += sum(max(0.0, self.gain[k * n + v]) * row[v] for v in range(n))
             on = float(solution[self.on + k])
-            energy_j += self.epoch_s * (on * self.base_w[k] + sum(self.watts[k][v] * row[v] for v in range(n)))
+            watts.append(on * self.base_w[k] + sum(self.watts[k][v] * row[v] for v in range(n)))
         over = float(sum(solution[self.slack : self.on]))
-        return OraclePlan(served / sum(self.frames), energy_j, shares, self.epoch_s, self.lasts and over < 1e-3)
+        feasible = self.lasts and over < 1e-3
+        return OraclePlan(served / sum(self.frames), self.epoch_s * sum(watts), shares, self.epoch_s, feasible, watts)
 
 
 def on_time(scenario: Scenario, variant: TrueVariant, at_s: float) -> float:

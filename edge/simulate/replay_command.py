@@ -56,7 +56,8 @@ def show(
         if plan is None:
             out.print("no oracle: it needs scipy (pip install 'joulepath[simulate]')", style="dim")
     if plot is not None:
-        write_plot(plot, scenario.name, scenario, {outcome.controller: outcome.trace for outcome in outcomes})
+        traces = {outcome.controller: outcome.trace for outcome in outcomes}
+        write_plot(plot, scenario.name, scenario, traces, plan)
 
 
 def _faith(world: Recorded, again: Outcome) -> list[str]:

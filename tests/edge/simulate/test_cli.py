@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
+from edge.controller.baselines import StaticController
 from edge.errors import JoulepathError, UsageError
 from edge.simulate.cli import register
+from edge.simulate.draw import draw
+from edge.simulate.oracle import OraclePlan
+from edge.simulate.plot import write_plot
+from edge.simulate.run import run
 from edge.simulate.scenarios import SCENARIOS
 
 APP = typer.Typer()
@@ -44,7 +50,23 @@ def test_a_table_and_a_plot(tmp_path: Path) -> None:
     page = tmp_path / "run.html"
     output = call("deadline", "--controller", "tiers", "--plot", str(page))
     assert "tiers" in output
-    assert "deadline, seed 0" in page.read_text()
+    written = page.read_text()
+    assert "deadline, seed 0" in written
+    assert "battery, Wh" not in written  # this board has none
+
+
+def test_the_oracle_is_drawn_beside_the_runs(tmp_path: Path) -> None:
+    pytest.importorskip("plotly", reason="plots need plotly")
+    scenario = replace(draw("battery", 0), seconds=60.0)
+    plan = OraclePlan(0.5, 240.0, [[0.25, 0.75, 0.0, 0.0, 0.0]] * 6, 10.0, True, [4.0] * 6)
+    outcome = run(scenario, StaticController("p1"), 0, "static", keep_trace=True)
+    page = tmp_path / "run.html"
+    write_plot(page, "a minute", scenario, {"static": outcome.trace}, plan)
+    written = page.read_text()
+    assert "full 25 %, p1 75 %" in written
+    assert '"name":"oracle"' in written
+    assert "battery, Wh" in written
+    assert "frames a second" not in written  # it never changed
 
 
 def test_mistakes_are_named() -> None:
