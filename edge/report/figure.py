@@ -19,6 +19,7 @@ Json = dict[str, Any]
 PALETTE = ("#2B8CD6", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#8C6BB1", "#7F7F7F")
 ROW_PX = 210
 STRIP_PX = 96
+_STRIP_LINE_PX = 22  # what a variant's name needs: with less, every second one is left out
 _MOST_MARKED_SWITCHES = 1000
 _GAP_PX = 34
 _MARGIN_PX = {"l": 130, "r": 24, "t": 12, "b": 56}
@@ -96,7 +97,12 @@ def _rows(data: RunData, time: TimeAxis, colours: dict[str, str]) -> list[Row]:
     if not power:
         power = _lines(data.power_w, time, f"frames' mean power, {methods}", PALETTE[0], "W")
     return [
-        Row("", _strip(data, time, colours), STRIP_PX, {"type": "category", "autorange": "reversed"}),
+        Row(
+            "",
+            _strip(data, time, colours),
+            max(STRIP_PX, _STRIP_LINE_PX * len(data.variants)),
+            {"type": "category", "autorange": "reversed", "dtick": 1},
+        ),
         Row("power (W)", power, axis={"rangemode": "tozero"}),
         Row("temperature (°C)", _channels(of[Quantity.TEMPERATURE], time, "°C")),
         Row("battery (%)", _channels(battery, time, "%", 100.0), axis={"rangemode": "tozero"}),

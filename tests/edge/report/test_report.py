@@ -59,6 +59,7 @@ def test_a_short_run_is_drawn_frame_by_frame(tmp_path: Path) -> None:
         "accuracy<br>(mIoU of a frame, %)",
         "time (ms)",
     }
+    assert figure["layout"]["yaxis"]["dtick"] == 1  # every variant is named
     with JournalReader(tmp_path / "j.db") as reader:
         stored = list(reader.frames())
     dots = [trace for trace in figure["data"] if trace.get("mode") == "markers" and trace["name"] != "switch"]
