@@ -134,8 +134,10 @@ def _explored(
     asked = budgets(job.latencies_ms, speedups, full.latency_ms)
     per: Per = "ms" if job.energy is None else "mj"
     steps = slim(full, space, evaluate, asked[-1].latency_ms, per=per, say=say)
+    say("every ladder at once")
+    together = [each for each in evaluate(space.evenly()) if isinstance(each, Measured)]
     if job.trials:
-        seeds = [full, *(step.measured for step in steps)]
+        seeds = list(dict.fromkeys([full, *(step.measured for step in steps), *together]))
         explore(space, evaluate, seeds, trials=job.trials, seed=job.seed, sampler=job.sampler, say=say)
     kept = frontier(evaluate.measured()).kept
     met = [meet(budget, kept) for budget in asked]

@@ -162,6 +162,26 @@ class SearchSpace:
         wanted = {gene.name for gene in self.genes()}
         return {name: rung for name, rung in rungs.items() if name in wanted}
 
+    def evenly(self) -> tuple[ExecutionPath, ...]:
+        """Paths that go down all ladders together, at each input size.
+
+        What a cut alone costs says little of many at once, once they are repaired together; and one cut after the other
+        seldom comes here. Positions are merged in the first stage, which has most of them, and keys pooled in the
+        others; every stage gives up the same share of its channels.
+        """
+        genes = {gene.name: gene.count for gene in self.genes()}
+        stages = range(1, len(self.depths) + 1)
+        found: dict[ExecutionPath, None] = {}
+        for size in range(genes.get("size", 1)):
+            for rung in range(1, max((count for name, count in genes.items() if name.startswith("ffn")), default=2)):
+                wanted = {"size": size, "chain": 1, "merge_1": 1, "decoder": rung}
+                wanted |= {f"pool_{stage}": 1 for stage in stages if stage > 1}
+                wanted |= {f"ffn_{stage}": rung for stage in stages}
+                found[
+                    self.path_of({name: min(at, genes[name] - 1) for name, at in wanted.items() if name in genes})
+                ] = None
+        return tuple(path for path in found if path != self.full())
+
     def actions(self, path: ExecutionPath) -> tuple[Action, ...]:
         """Every path one rung further down one ladder, in the order of `genes`."""
         rungs = self.rungs_of(path)

@@ -21,7 +21,10 @@ def compute_on_one_thread() -> None:
     """
     from threadpoolctl import threadpool_limits
 
+    from converters.quiet import hush_tensorflow
+
     threadpool_limits(1)
+    hush_tensorflow()
     import tensorflow as tf
 
     with contextlib.suppress(RuntimeError):  # TensorFlow has begun to compute and keeps the threads that it has

@@ -60,3 +60,19 @@ def test_a_cut_in_words() -> None:
 def test_a_knob_that_there_is_not() -> None:
     with pytest.raises(UsageError, match="--knobs 'depth': choose from blocks, ffn"):
         SearchSpace.of((2, 2), 64, (64, 64), ("depth",))
+
+
+def test_paths_that_go_down_every_ladder_together() -> None:
+    found = SPACE.evenly()
+    assert len(set(found)) == len(found) == len(SPACE.sizes) * 4
+    first, last = found[0], found[-1]
+    assert (first.size, first.ffn, first.merge, first.pool) == (None, (0.75,) * 3, (2, 1, 1), (1, 2, 2))
+    assert (first.decoder_width, first.decoder_chain) == (72, True)
+    assert (last.size, last.ffn, last.decoder_width) == ((128, 192), (0.25,) * 3, 24)
+    assert all(SPACE.path_of(SPACE.rungs_of(path)) == path for path in found)
+
+
+def test_ladders_that_are_not_searched_are_not_gone_down() -> None:
+    space = SearchSpace.of((2, 2), 64, (64, 64), ("blocks", "decoder"))
+    assert [(path.decoder_width, path.ffn) for path in space.evenly()] == [(48, ())]
+    assert SearchSpace.of((2, 2), 64, (64, 64), ("blocks",)).evenly() == ()
