@@ -104,10 +104,11 @@ def test_a_file_that_cannot_be_written_is_not_there_half(tmp_path: Path) -> None
 def test_the_recorded_page_holds_times_foretold_to_what_came(tmp_path: Path) -> None:
     found = found_in(tmp_path)
     told = result_of(found, "joulepath search", "2030-01-01T00:00:00Z")
-    fastest, off = told.goals
+    fastest, off, faster = told.goals
     full, path = found.finals.kept
     assert fastest.measured == path.speedup  # both lost one point, at most 1.4 are allowed
     assert (off.measured, off.met) == (0.0, True)
+    assert faster.measured == pytest.approx(0.0, abs=1e-9)
 
     def foretold(one: Final, times: float) -> Final:
         return replace(one, search=replace(one.search, latency_kind="predicted"), here_ms=one.search.latency_ms / times)
@@ -115,6 +116,9 @@ def test_the_recorded_page_holds_times_foretold_to_what_came(tmp_path: Path) -> 
     kept = (foretold(full, 1.02), foretold(path, 0.9), foretold(path, 1.04))
     told = result_of(replace(found, finals=replace(found.finals, kept=kept)), "joulepath search", "2030")
     assert told.goals[1].measured == pytest.approx(4.0)
+    slower = tuple(replace(one, here_ms=1.3 * one.search.latency_ms, speedup=one.speedup / 1.1) for one in kept[1:2])
+    told_slower = result_of(replace(found, finals=replace(found.finals, kept=slower)), "joulepath search", "2030")
+    assert told_slower.goals[2].measured == pytest.approx(10.0)  # the common factor of 1.3 is no error of a speed-up
     assert [row[-2] for row in told.tables[0].rows] == ["+2.0", "-10.0", "+4.0"]
     assert told.tables[0].rows[1][3] == "-1.00 (-2.00 to +0.10)"
     assert "9 ms cannot be met" in told.notes
