@@ -25,7 +25,7 @@ from edge.controller.plan.options import Choice, choice
 from edge.controller.plan.rate import Pace, Rate, ladder, paced, source_fps, turned, wanted_rate
 from edge.controller.plan.share import turn
 from edge.controller.plan.state import Learnt, PlanState, busy_share
-from edge.controller.plan.words import goal_statuses, reason_for, refusals
+from edge.controller.plan.words import barred_because, goal_statuses, reason_for, refusals
 from edge.controller.sanity import believable
 
 _NS = 1e-9
@@ -63,9 +63,10 @@ class PlanningController:
         notes = refusals(state, refused, learnt)
         state = replace(state, late=options.late, refused=frozenset(refused) | _frozen(learnt))
         statuses = goal_statuses(state, learnt, seen, self.goals, option, options, mix, at(rates[-1]), pace)
+        barred = barred_because(options, learnt, seen, self.goals)
         decision = Decision(
             option.id,
-            reason_for(option, mix, binding, options, ruled[1] if ruled else "", waits, budgets[0], pace),
+            reason_for(option, mix, binding, options, ruled[1] if ruled else "", waits, budgets[0], pace, barred),
             _numbers(seen, learnt, option, binding, mix) | _rate_numbers(pace),
             emergency=ruled is not None and ruled[2],
             expected=self._expected(learnt, seen, option),

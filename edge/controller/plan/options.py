@@ -11,7 +11,7 @@ from edge.controller.hull import Option
 from edge.controller.learn.thermal import Forecast
 from edge.controller.plan.state import Learnt, PlanState, busy_share
 
-_ON_TIME_SPREADS = 2.45  # standard deviations of latency that must still meet the deadline: late less than 1 in 140
+ON_TIME_SPREADS = 2.45  # standard deviations of latency that must still meet the deadline: late less than 1 in 140
 HEAT_MARGIN_C = 0.25
 HEAT_SPREADS = 2.0  # standard deviations of the foretold temperature
 _BLIND_SPREADS = 3.0
@@ -86,7 +86,7 @@ def _is_late(option: Option, state: PlanState, learnt: Learnt, goals: Goals) -> 
     limit = goals.longest_ms
     if limit is None:
         return False
-    spreads = _RETURN_SPREADS if option.id in state.late else _ON_TIME_SPREADS
+    spreads = _RETURN_SPREADS if option.id in state.late else ON_TIME_SPREADS
     careful = learnt.latency.expected_ms(option.id, spreads)
     return careful is not None and careful > limit
 

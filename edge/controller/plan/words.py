@@ -6,7 +6,7 @@ from edge.controller.contract import GoalStatus, Observation
 from edge.controller.goals import Goals
 from edge.controller.hull import Mix, Option
 from edge.controller.plan.budget import Budget, battery_status
-from edge.controller.plan.options import Choice, power_margin_w, spread_w
+from edge.controller.plan.options import ON_TIME_SPREADS, Choice, power_margin_w, spread_w
 from edge.controller.plan.rate import Pace
 from edge.controller.plan.state import Learnt, PlanState
 
@@ -20,9 +20,10 @@ def reason_for(
     waits: bool,
     heat: Budget,
     pace: Pace,
+    barred: str,
 ) -> str:
-    """Why `option` runs, and at which rate, in one sentence."""
-    reason = _why(option, mix, binding, options, ruled, waits, heat, slower=pace.max_fps is not None)
+    """Why `option` runs, and at which rate, in one sentence; `barred` says why the most accurate one does not."""
+    reason = _why(option, mix, binding, options, ruled, waits, heat, barred, slower=pace.max_fps is not None)
     if pace.max_fps is None:
         return reason
     return f"{reason}; at most {pace.max_fps:.1f} of {pace.source_fps:.1f} frames a second"
@@ -36,6 +37,7 @@ def _why(
     ruled: str,
     waits: bool,
     heat: Budget,
+    barred: str,
     slower: bool,
 ) -> str:
     if waits:
@@ -52,20 +54,30 @@ def _why(
     if "temperature" in options.gave_up:
         return f"{heat.text}: {option.id} comes nearest"
     if options.gave_up:
-        return f"no variant meets the {options.gave_up[0]} goal: {option.id} comes nearest"
+        return f"no variant surely meets the {options.gave_up[0]} goal: {option.id} comes nearest"
     if binding is not None and mix.high.id != _best(options.fit).id:
         return f"{binding.text}, so {option.id}{_sharing(mix)} ({option.power_w:.2f} W)"
     if binding is not None and not mix.alone:
         return f"{binding.text}, so {option.id}{_sharing(mix)}"
-    for barred, text in (
-        (options.late, "would be late"),
-        (options.hungry, "would draw too much"),
-    ):
-        if best.id in barred:
-            return f"{best.id} {text}; {option.id} is the most accurate that does not"
+    if barred:
+        return f"{barred}; {option.id} is the most accurate that surely keeps the limit"
     if best.id in options.hot:
         return f"{heat.text}; {best.id} would be too hot, {option.id} is the most accurate that is not"
     return f"{option.id} is the most accurate that meets the goals"
+
+
+def barred_because(options: Choice, learnt: Learnt, seen: Observation, goals: Goals) -> str:
+    """Why the most accurate variant of all does not surely meet the deadline or the power limit, in figures; empty where
+    it does."""
+    best = _best(options.all)
+    if best.id in options.late:
+        return (
+            f"{best.id} may take {learnt.latency.expected_ms(best.id, ON_TIME_SPREADS):.0f} of {goals.longest_ms:g} ms"
+        )
+    if best.id in options.hungry:
+        may_draw_w = best.power_w + power_margin_w(best, learnt, seen)
+        return f"{best.id} may draw {may_draw_w:.2f} of {goals.max_power_w:g} W"
+    return ""
 
 
 def _best(options: tuple[Option, ...]) -> Option:
@@ -129,7 +141,7 @@ def _power(learnt: Learnt, seen: Observation, goals: Goals, option: Option, opti
     if option.power_w > limit_w:
         return GoalStatus("power", "not feasible", f"{text}, and no variant draws less")
     up_to_w = option.power_w + power_margin_w(option, learnt, seen)
-    return GoalStatus("power", "at risk", f"{text}, up to {up_to_w:.2f} W if the load rises as it has before")
+    return GoalStatus("power", "at risk", f"{text}, up to {up_to_w:.2f} W by what is known so far")
 
 
 def _deadline(goals: Goals, option: Option, options: Choice) -> GoalStatus | None:

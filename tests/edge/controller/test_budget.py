@@ -141,12 +141,12 @@ def test_the_last_hour_is_told_in_minutes() -> None:
     assert late == GoalStatus("battery", "met", "on course, 40 min expected of 30 min wanted")
 
 
-def test_a_power_limit_that_only_a_surprise_would_break_is_at_risk() -> None:
+def test_a_power_limit_that_only_doubt_or_a_surprise_would_break_is_at_risk() -> None:
     known = learnt()
     cheapest = choice(PlanState(), known, observation(), Goals()).all[-1]
     for limit_w, state, told_of in (
         (cheapest.power_w - 0.1, "not feasible", "no variant draws less"),
-        (cheapest.power_w + 0.01, "at risk", "if the load rises"),
+        (cheapest.power_w + 0.01, "at risk", "by what is known so far"),
         (9.0, "met", "of 9 W"),
     ):
         goals = Goals(max_power_w=limit_w)
@@ -154,6 +154,14 @@ def test_a_power_limit_that_only_a_surprise_would_break_is_at_risk() -> None:
         status = next(status for status in decision.goals if status.goal == "power")
         assert status.state == state
         assert told_of in status.text
+
+
+def test_why_the_most_accurate_does_not_run_is_said_in_figures() -> None:
+    for goals, words in ((Goals(max_power_w=5.5), "full may draw"), (Goals(deadline_ms=150.0), "full may take")):
+        _, decision = PlanningController(goals).decide(PlanState(), observation())
+        assert decision.reason.startswith(words)
+        assert ("of 5.5 W; " in decision.reason) or ("of 150 ms; " in decision.reason)
+        assert decision.reason.endswith(f"{decision.variant} is the most accurate that surely keeps the limit")
 
 
 def test_more_flows_in_than_is_drawn() -> None:
