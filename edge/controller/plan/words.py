@@ -67,8 +67,8 @@ def _why(
 
 
 def barred_because(options: Choice, learnt: Learnt, seen: Observation, goals: Goals) -> str:
-    """Why the most accurate variant of all does not surely meet the deadline or the power limit, in figures; empty where
-    it does."""
+    """Why the most accurate variant of all does not surely meet deadline or power limit, in figures; empty where it
+    does."""
     best = _best(options.all)
     if best.id in options.late:
         return (
