@@ -108,6 +108,9 @@ class SupervisedCamera:
 
         With `wait` a device that cannot be used yet is in an outage like any other, and `next` goes on trying.
         """
+        if wait and self._unplugged():  # no process is needed to find that out, which takes long on a slow board
+            self._outage("camera_lost", f"camera {self.spec.path}: no such device")
+            return
         process = CameraProcess(self.spec, slots=self._slots)
         try:
             process.open(self._patience.open_timeout_s)
@@ -245,6 +248,9 @@ class SupervisedCamera:
         self._due_s = now + self._backoff_s
         self._backoff_s = min(2 * self._backoff_s, self._patience.longest_backoff_s)
 
+    def _unplugged(self) -> bool:
+        return self.spec.kind == "v4l2" and not os.path.exists(self.spec.path)
+
     def _restart(self, timeout_s: float) -> CameraProcess | None:
         """Start the process again when it is time; wait for that time at most `timeout_s`."""
         wait_s = self._due_s - self._clock()
@@ -252,7 +258,7 @@ class SupervisedCamera:
             self._sleep(min(wait_s, timeout_s))
             if self._clock() < self._due_s:
                 return None
-        if self.spec.kind == "v4l2" and not os.path.exists(self.spec.path):
+        if self._unplugged():
             # Nothing is plugged in: a look at the folder each second costs nothing, a process that finds out does.
             self._due_s = self._clock() + UNPLUGGED_LOOK_S
             return None

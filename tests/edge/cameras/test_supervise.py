@@ -240,6 +240,7 @@ def test_a_device_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
     assert (camera.out, events) == (False, [])
     camera.open(wait=True)
     assert (camera.out, events.kinds) == (True, ["camera_lost"])
+    assert f"camera {node}: no such device; starting it again" in str(events)
     for _ in range(100):
         assert camera.next(0.5) is None
     assert camera.restarts == 0  # no process is started to find out that nothing is plugged in
@@ -251,6 +252,15 @@ def test_a_device_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
     frame = fetch(camera)
     assert (camera.out, camera.fps, events.kinds) == (False, 10.0, ["camera_lost", "camera_back"])
     camera.release(frame)
+    camera.close()
+
+
+def test_a_device_that_is_not_there_is_named_so_however_slow_the_board(tmp_path: Path) -> None:
+    events = Events()
+    spec = SourceSpec("cam", "v4l2", path=str(tmp_path / "video0"))
+    camera = SupervisedCamera(spec, on_event=events, patience=Patience(open_timeout_s=0.001))
+    camera.open(wait=True)
+    assert "no such device" in str(events)
     camera.close()
 
 
