@@ -150,7 +150,7 @@ class PowerModesConfig(Section):
 class JournalConfig(Section):
     """What is recorded."""
 
-    commit_interval_s: float = Field(60.0, gt=0, le=3600, description="a power cut loses at most this much, s")
+    commit_interval_s: float = Field(120.0, gt=0, le=3600, description="a power cut loses at most this much, s")
     max_bytes: int = Field(
         512 * 1024 * 1024, ge=1_000_000, description="size kept on disk, oldest rows go first, bytes"
     )

@@ -160,7 +160,7 @@ class JournalSettings:
     rows are committed without waiting for the interval. `raw_ring_rows` > 0 also keeps that many raw samples.
     """
 
-    commit_interval_s: float = 60.0
+    commit_interval_s: float = 120.0
     max_bytes: int = 512 * 1024 * 1024
     max_pending_rows: int = 36_000
     batch_rows: int = 20_000

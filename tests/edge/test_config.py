@@ -19,7 +19,7 @@ def test_values_are_read_and_the_rest_keeps_its_default(tmp_path: Path) -> None:
     assert config.board == "linux"
     assert config.controller.max_temperature_c == 60.5
     assert config.controller.limits().max_temperature_c == 60.5
-    assert config.journal.commit_interval_s == Config().journal.commit_interval_s == 60.0
+    assert config.journal.commit_interval_s == Config().journal.commit_interval_s == 120.0
 
 
 @pytest.mark.parametrize(

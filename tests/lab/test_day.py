@@ -20,9 +20,9 @@ from tests.lab.tools import checked
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(3600)]
 
-COMMIT_S = 60  # the default commit interval
+COMMIT_S = 120  # the default commit interval
 ROOM_BYTES = 4_000_000  # the log has its room after the fourth commit (edge/journal/reserve.py)
-WINDOWS_S = (2 * COMMIT_S, 5 * COMMIT_S)
+WINDOWS_S = (COMMIT_S, 3 * COMMIT_S)
 SETTLE_S = 35  # until the kernel has written what the end of the service left in memory
 IDLE_S = 120
 BACKS_A_DAY = 24  # a log of 2000 pages is full after an hour or more of 10 frames a second
