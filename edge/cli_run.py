@@ -235,9 +235,16 @@ def status(
     if answer["status"].get("max_fps") is None:  # nobody holds frames back
         answer["status"].pop("max_fps", None)
     for name, value in answer["status"].items():
-        table.add_row(name, "unknown" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value))
+        table.add_row(name, _shown(value))
     table.add_row("variants", ", ".join(answer["variants"]))
     Console().print(table)
+
+
+def _shown(value: object) -> str:
+    """One value of the status, a list one line each."""
+    if isinstance(value, list):
+        return "\n".join(map(str, value)) or "none"
+    return "unknown" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 def switch(

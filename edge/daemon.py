@@ -459,7 +459,7 @@ class Daemon:
             temperature_c=self.observer.temperature_c(),
             battery=self.observer.value("battery"),
             battery_left=self.outlook.left(),
-            goals=tuple(f"{status.goal}: {status.state}, {status.text}" for status in self._goals),
+            goals=tuple(map(str, self._goals)),
             throttled=self.observer.flag("throttled"),
             load=self.observer.value("load"),
             miou=sum(recent) / len(recent) if recent else None,

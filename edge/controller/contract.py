@@ -59,6 +59,12 @@ class GoalStatus:
     state: Literal["met", "at risk", "not feasible", "unknown"]
     text: str
 
+    def __str__(self) -> str:
+        """Such as ``battery: on course, 9.1 h expected of 8.0 h wanted``; a text that begins with what `met` means
+        needs no word for it."""
+        told = self.text if self.text.startswith("on course") else f"{self.state}, {self.text}"
+        return f"{self.goal}: {told}"
+
 
 @dataclass(frozen=True)
 class Decision:

@@ -193,3 +193,10 @@ def test_a_limit_on_power_keeps_clear_of_doubt_and_of_surprise() -> None:
         ):
             goals = Goals(max_power_w=option.power_w + kept_w)
             assert (option.id in choice(PlanState(), known, observation(), goals).hungry) is barred
+
+
+def test_a_goal_in_one_line() -> None:
+    on_course = GoalStatus("battery", "met", "on course, 9.1 h expected of 8.0 h wanted")
+    assert str(on_course) == "battery: on course, 9.1 h expected of 8.0 h wanted"
+    assert str(GoalStatus("rate", "met", "3.0 of 2 fps")) == "rate: met, 3.0 of 2 fps"
+    assert str(GoalStatus("battery", "at risk", "7.0 h expected")) == "battery: at risk, 7.0 h expected"
