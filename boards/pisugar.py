@@ -64,6 +64,7 @@ class PiSugar:
         self._rest = b""
 
     def _get(self, name: str) -> str:
+        """What the server says of `name`, "" for something else. A bare number says nothing of what it counts."""
         try:
             connection = self._socket = self._socket or _connected(self.path)
             connection.sendall(f"get {name}\n".encode())
@@ -75,9 +76,10 @@ class PiSugar:
         if not colon or label != name:
             # An answer to something else, perhaps of several lines: what comes next would be out of step.
             self.close()
-            if name != "battery":
-                self._refused.add(name)
-            return line
+            if name == "battery":
+                raise SensorLost(f"{self.path}: the server tells no charge: {line[:60]!r}")
+            self._refused.add(name)
+            return ""
         return text.strip()
 
     def _answer(self, connection: socket.socket) -> str:

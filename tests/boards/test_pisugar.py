@@ -7,7 +7,7 @@ from pathlib import Path
 from threading import Event, Thread
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from boards.assembly import SensorBoard
@@ -176,6 +176,7 @@ def test_it_can_be_left_alone(server: Server, clock: FakeClock) -> None:
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(texts=[b"0"])
 @given(texts=st.lists(st.binary(max_size=80) | st.text(max_size=40).map(str.encode), min_size=1, max_size=3))
 def test_whatever_the_server_says_no_number_is_invented(server: Server, texts: list[bytes]) -> None:
     said = iter(texts * 3)
