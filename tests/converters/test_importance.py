@@ -7,11 +7,11 @@ import math
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from converters.compensate import Moments
-from converters.importance import divergence, ranking
+from converters.importance import _JITTER, divergence, ranking
 
 Wide = npt.NDArray[np.float64]
 
@@ -22,13 +22,22 @@ def ranked(x: Wide, y: Wide) -> tuple[int, ...]:
     return ranking(*moments.total)
 
 
-def loss(x: Wide, y: Wide) -> float:
-    """What is left of y when it is rebuilt from x and a constant as well as can be."""
-    x = np.concatenate([x, np.ones((len(x), 1))], axis=1)
-    return float(np.sum((x @ np.linalg.lstsq(x, y, rcond=None)[0] - y) ** 2))
+def jitter(x: Wide) -> float:
+    """What the ranking adds to the variances of nearly equal channels, so that they can be told apart at all."""
+    centred = x - x.mean(axis=0)
+    return _JITTER * float(np.trace(centred.T @ centred)) / x.shape[1]
+
+
+def loss(x: Wide, y: Wide, strength: float) -> float:
+    """What is left of y when it is rebuilt from x and a constant as well as can be, weights costing `strength`."""
+    x, y = x - x.mean(axis=0), y - y.mean(axis=0)
+    rows = np.concatenate([x, np.sqrt(strength) * np.eye(x.shape[1])])
+    wanted = np.concatenate([y, np.zeros((x.shape[1], y.shape[1]))])
+    return float(np.sum((rows @ np.linalg.lstsq(rows, wanted, rcond=None)[0] - wanted) ** 2))
 
 
 @settings(max_examples=20, deadline=None)
+@example(seed=514, channels=8)  # channels so much alike that what is added to their variances decides
 @given(seed=st.integers(0, 1000), channels=st.integers(2, 9))
 def test_the_channel_that_goes_first_is_the_one_least_missed(seed: int, channels: int) -> None:
     rng = np.random.default_rng(seed)
@@ -36,7 +45,7 @@ def test_the_channel_that_goes_first_is_the_one_least_missed(seed: int, channels
     y = x @ rng.normal(size=(channels, 3)) + 0.1 * rng.normal(size=(80, 3))
     order = ranked(x, y)
     assert sorted(order) == list(range(channels))
-    losses = [loss(np.delete(x, channel, axis=1), y) for channel in range(channels)]
+    losses = [loss(np.delete(x, channel, axis=1), y, jitter(x)) for channel in range(channels)]
     assert losses[order[-1]] == pytest.approx(min(losses), rel=1e-4)
 
 
