@@ -280,7 +280,7 @@ def test_an_idle_journal_writes_nothing(tmp_path: Path) -> None:
     with open_journal(tmp_path / "j.db", clock) as journal:
         before = os.stat(tmp_path / "j.db-wal").st_size
         for _ in range(50):
-            clock.advance(60)
+            clock.advance(JournalSettings().commit_interval_s)
             assert journal.tick()
         assert os.stat(tmp_path / "j.db-wal").st_size == before
 
