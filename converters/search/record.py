@@ -87,8 +87,9 @@ def _off(found: Found) -> tuple[Goal, ...]:
     table was made shifts all times by one factor, which leaves speed-ups as they are."""
     predicted = [one for one in found.finals.kept if one.search.latency_kind == "predicted"]
     times = [abs(_error(one)) for one in predicted]
-    full_ms = found.full.latency_ms
-    speedups = [abs(full_ms / one.search.latency_ms / one.speedup - 1) for one in predicted if one.speedup != 1]
+    full = found.full
+    cut = [one for one in predicted if one.path.name != full.path.name]
+    speedups = [abs(full.latency_ms / one.search.latency_ms / one.speedup - 1) for one in cut]
     why = "paths were timed, not foretold: no --table was given"
     return tuple(
         Goal(

@@ -177,9 +177,8 @@ class SearchSpace:
                 wanted = {"size": size, "chain": 1, "merge_1": 1, "decoder": rung}
                 wanted |= {f"pool_{stage}": 1 for stage in stages if stage > 1}
                 wanted |= {f"ffn_{stage}": rung for stage in stages}
-                found[
-                    self.path_of({name: min(at, genes[name] - 1) for name, at in wanted.items() if name in genes})
-                ] = None
+                rungs = {name: min(at, genes[name] - 1) for name, at in wanted.items() if name in genes}
+                found[self.path_of(rungs)] = None
         return tuple(path for path in found if path != self.full())
 
     def actions(self, path: ExecutionPath) -> tuple[Action, ...]:
