@@ -46,7 +46,7 @@ def root_tar(arch: str) -> Path:
 
 
 def _build(arch: str, target: Path) -> None:
-    require_tools(["mmdebstrap"])
+    require_tools(["mmdebstrap", "arch-test"])
     if arch == "arm64":
         _run_arm64_programs()
     checked(

@@ -19,6 +19,7 @@ PACKAGES = {
     "qemu-img": "qemu-utils",
     "qemu-aarch64-static": "qemu-user-static",
     "mmdebstrap": "mmdebstrap",
+    "arch-test": "arch-test",  # mmdebstrap asks it whether binaries of another architecture run here
     "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu",
     "gcc": "gcc",
     "make": "make",
