@@ -14,9 +14,9 @@ from boards.board import Quantity
 from edge.journal.reader import JournalReader
 from edge.journal.rows import RunRow, StoredFrame
 from edge.journal.summary import LABELS, RunSummary, summarise, variant_name
-from edge.report.series import Buckets, Floats, Gathered, Series
+from edge.report.foretold import Comparison, Foretold
+from edge.report.series import MOST_POINTS, Buckets, Floats, Gathered, Series
 
-MOST_POINTS = 3000
 MOST_STRETCHES = 300
 _PLACE = {name: place for place, name in enumerate(StoredFrame._fields)}
 
@@ -56,6 +56,7 @@ class RunData:
     miou: Series
     age_ms: Series
     infer_ms: Series
+    foretold: Foretold
 
 
 def collect(journal: JournalReader, run: RunRow) -> RunData:
@@ -66,6 +67,8 @@ def collect(journal: JournalReader, run: RunRow) -> RunData:
     for page in journal.frame_pages(run.id):
         frames.add(page)
     merged = len(frames.stretches) > MOST_STRETCHES
+    channels = tuple(_sampled(journal, run, span_s))
+    heat = next((each.method for each in channels if each.quantity is Quantity.TEMPERATURE), "unavailable")
     return RunData(
         summary=summary,
         span_s=span_s,
@@ -73,12 +76,13 @@ def collect(journal: JournalReader, run: RunRow) -> RunData:
         variants=tuple(dict.fromkeys(row.variant for row in summary.variants)),
         stretches=tuple(frames.dominant() if merged else frames.stretches),
         stretches_merged=merged,
-        channels=tuple(_sampled(journal, run, span_s)),
+        channels=channels,
         energy_j={name: gathered.series() for name, gathered in frames.energy_j.items()},
         power_w=frames.power_w.series(),
         miou=frames.miou.series(),
         age_ms=frames.age_ms.series(),
         infer_ms=frames.infer_ms.series(),
+        foretold=frames.comparison.result(thermometer=heat),
     )
 
 
@@ -89,6 +93,7 @@ class _Frames:
         self.expected = expected
         self.stretches: list[Stretch] = []
         self.energy_j: dict[str, Gathered] = {}
+        self.comparison = Comparison(journal, run)
         self._start_ns = run.start_ns
         self._span_s = span_s
         self._names = {number: variant_name(journal.variants(), number) for number in journal.variants()}
@@ -106,6 +111,7 @@ class _Frames:
         self.power_w.add(end_s[lasting], energy_j[lasting] / (end_s - start_s)[lasting])
         miou, scored = _nullable(columns[_PLACE["miou_ppm"]])
         self.miou.add(end_s[scored], miou[scored])
+        self.comparison.add(columns)
         self._add_by_variant(np.array(columns[_PLACE["variant_id"]]), start_s, end_s, energy_j, known)
 
     def _add_by_variant(

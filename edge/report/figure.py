@@ -5,50 +5,16 @@ Colours of text, grid and background are left to the page, which knows whether i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-
 from boards.board import Quantity
 from edge.report.collect import RunData, Sampled
-from edge.report.series import Floats, Series
+from edge.report.foretold_rows import foretold_rows
+from edge.report.traces import PALETTE, Json, Row, TimeAxis, lines, named, numbers, rounded, text_of
 
-Json = dict[str, Any]
-# After Okabe and Ito, told apart by colour-blind readers; the blue is lighter, so that it reads on black too.
-PALETTE = ("#2B8CD6", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#8C6BB1", "#7F7F7F")
-ROW_PX = 210
 STRIP_PX = 96
 _STRIP_LINE_PX = 22  # what a variant's name needs: with less, every second one is left out
 _MOST_MARKED_SWITCHES = 1000
 _GAP_PX = 34
 _MARGIN_PX = {"l": 130, "r": 24, "t": 12, "b": 56}
-
-
-@dataclass(frozen=True)
-class TimeAxis:
-    """Seconds, minutes or hours, whichever reads best."""
-
-    unit: str
-    seconds: float
-
-    @classmethod
-    def over(cls, span_s: float) -> TimeAxis:
-        """The axis for a run of that length."""
-        for unit, seconds, least_s in (("h", 3600.0, 4 * 3600), ("min", 60.0, 600)):
-            if span_s >= least_s:
-                return cls(unit, seconds)
-        return cls("s", 1.0)
-
-
-@dataclass
-class Row:
-    """One chart: its axis title with the unit, and traces without axes."""
-
-    title: str
-    traces: list[Json]
-    height_px: int = ROW_PX
-    axis: Json | None = None
 
 
 def figure(data: RunData) -> Json:
@@ -95,7 +61,7 @@ def _rows(data: RunData, time: TimeAxis, colours: dict[str, str]) -> list[Row]:
     methods = ", ".join(data.summary.energy_j) or "unavailable"
     power = _channels(of[Quantity.POWER], time, "W")
     if not power:
-        power = _lines(data.power_w, time, f"frames' mean power, {methods}", PALETTE[0], "W")
+        power = lines(data.power_w, time, f"frames' mean power, {methods}", PALETTE[0], "W")
     return [
         Row(
             "",
@@ -108,13 +74,14 @@ def _rows(data: RunData, time: TimeAxis, colours: dict[str, str]) -> list[Row]:
         Row("battery (%)", _channels(battery, time, "%", 100.0), axis={"rangemode": "tozero"}),
         Row("load (%)", _channels(load, time, "%", 100.0), axis={"rangemode": "tozero"}),
         Row(f"energy a frame<br>(J, {methods})", _energy(data, time, colours), axis={"rangemode": "tozero"}),
-        Row("accuracy<br>(mIoU of a frame, %)", _lines(data.miou, time, "mIoU", PALETTE[2], "%", 100.0)),
+        Row("accuracy<br>(mIoU of a frame, %)", lines(data.miou, time, "mIoU", PALETTE[2], "%", 100.0)),
         Row(
             "time (ms)",
-            _lines(data.age_ms, time, "frame age, capture to result", PALETTE[4], "ms")
-            + _lines(data.infer_ms, time, "inference", PALETTE[0], "ms"),
+            lines(data.age_ms, time, "frame age, capture to result", PALETTE[4], "ms")
+            + lines(data.infer_ms, time, "inference", PALETTE[0], "ms"),
             axis={"rangemode": "tozero"},
         ),
+        *foretold_rows(data.foretold, data.span_s, time),
     ]
 
 
@@ -129,11 +96,11 @@ def _strip(data: RunData, time: TimeAxis, colours: dict[str, str]) -> list[Json]
                 "orientation": "h",
                 "name": name,
                 "y": [name] * len(of_it),
-                "base": [_round(stretch.start_s / time.seconds) for stretch in of_it],
-                "x": [_round((stretch.end_s - stretch.start_s) / time.seconds) for stretch in of_it],
+                "base": [rounded(stretch.start_s / time.seconds) for stretch in of_it],
+                "x": [rounded((stretch.end_s - stretch.start_s) / time.seconds) for stretch in of_it],
                 "marker": {"color": colours[name]},
                 "width": 0.7,
-                "hovertemplate": f"{_text(name)}<br>from %{{base}} {time.unit}<extra></extra>",
+                "hovertemplate": f"{text_of(name)}<br>from %{{base}} {time.unit}<extra></extra>",
                 "legend_mark": False,
             }
         )
@@ -144,9 +111,11 @@ def _strip(data: RunData, time: TimeAxis, colours: dict[str, str]) -> list[Json]
                 "type": "scatter",
                 "mode": "markers",
                 "name": "switch",
-                "x": [_round(switch.at_s / time.seconds) for switch in switches],
+                "x": [rounded(switch.at_s / time.seconds) for switch in switches],
                 "y": [switch.after for switch in switches],
-                "text": [f"{_text(s.before or 'start')} → {_text(s.after)}<br>{_text(s.reason)}" for s in switches],
+                "text": [
+                    f"{text_of(s.before or 'start')} → {text_of(s.after)}<br>{text_of(s.reason)}" for s in switches
+                ],
                 "hovertemplate": f"%{{x}} {time.unit}<br>%{{text}}<extra></extra>",
                 "marker": {
                     "symbol": "diamond",
@@ -164,7 +133,7 @@ def _channels(channels: list[Sampled], time: TimeAxis, unit: str, scale: float =
     traces: list[Json] = []
     for place, channel in enumerate(channels):
         name = f"{channel.name}, {channel.method}" if channel.quantity is Quantity.POWER else channel.name
-        traces += _lines(channel.series, time, name, PALETTE[place % len(PALETTE)], unit, scale)
+        traces += lines(channel.series, time, name, PALETTE[place % len(PALETTE)], unit, scale)
     return traces
 
 
@@ -172,97 +141,25 @@ def _energy(data: RunData, time: TimeAxis, colours: dict[str, str]) -> list[Json
     traces: list[Json] = []
     for name, series in data.energy_j.items():
         if series.low is not None:
-            traces += _lines(series, time, name, colours[name], "J", gaps=True)
+            traces += lines(series, time, name, colours[name], "J", gaps=True)
             continue
         traces.append(
             {
                 "type": "scattergl" if len(series.times_s) > 20_000 else "scatter",
                 "mode": "markers",
                 "marker": {"size": 4, "color": colours[name]},
-                **_named(name, colours[name], time, "J"),
-                "x": _numbers(series.times_s / time.seconds),
-                "y": _numbers(series.means),
+                **named(name, colours[name], time, "J"),
+                "x": numbers(series.times_s / time.seconds),
+                "y": numbers(series.means),
             }
         )
     return traces
 
 
-def _lines(
-    series: Series, time: TimeAxis, name: str, colour: str, unit: str, scale: float = 1.0, gaps: bool = False
-) -> list[Json]:
-    """A line of means; where points stand for many, a band from least to greatest behind it.
-
-    With `gaps` the line breaks where nothing was seen for a while (a variant that was not running).
-    """
-    if not series.times_s.size:
-        return []
-    times = series.times_s / time.seconds
-    breaks = _breaks(times) if gaps else np.zeros(0, dtype=np.int64)
-    traces: list[Json] = []
-    if series.low is not None and series.high is not None:
-        outline: Json = {"type": "scatter", "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip"}
-        traces += [
-            {**outline, "x": _numbers(times, breaks), "y": _numbers(series.low * scale, breaks), "legend_mark": False},
-            {
-                **outline,
-                "x": _numbers(times, breaks),
-                "y": _numbers(series.high * scale, breaks),
-                "fill": "tonexty",
-                "fillcolor": colour + "38",
-                "legend_mark": False,
-            },
-        ]
-        if gaps:  # a band filled across a gap would claim frames that were not there
-            traces.clear()
-            traces += _whiskers(times, series, colour, scale)
-    traces.append(
-        {
-            "type": "scatter",
-            "mode": "lines",
-            "line": {"width": 1.6, "color": colour},
-            **_named(name, colour, time, unit),
-            "x": _numbers(times, breaks),
-            "y": _numbers(series.means * scale, breaks),
-        }
-    )
-    return traces
-
-
-def _whiskers(times: Floats, series: Series, colour: str, scale: float) -> list[Json]:
-    """A thin upright line from least to greatest at each point."""
-    if series.low is None or series.high is None:
-        return []
-    nothing = np.full(len(times), np.nan)
-    return [
-        {
-            "type": "scatter",
-            "mode": "lines",
-            "line": {"width": 1, "color": colour + "38"},
-            "hoverinfo": "skip",
-            "legend_mark": False,
-            "x": _numbers(np.column_stack([times, times, nothing]).ravel()),
-            "y": _numbers(np.column_stack([series.low * scale, series.high * scale, nothing]).ravel()),
-        }
-    ]
-
-
-def _breaks(times: Floats) -> np.ndarray[Any, np.dtype[np.int64]]:
-    steps = np.diff(times)
-    return np.flatnonzero(steps > 3 * np.median(steps)) + 1 if steps.size else np.zeros(0, dtype=np.int64)
-
-
-def _named(name: str, colour: str, time: TimeAxis, unit: str) -> Json:
-    return {
-        "name": name,
-        "legend_mark": colour,
-        "hovertemplate": f"%{{x:.4~g}} {time.unit}<br>{_text(name)}: %{{y:.4~g}} {unit}<extra></extra>",
-    }
-
-
 def _legend(row: Row, top: float) -> list[Json]:
     """The names of a row's traces above its right end: each row explains itself."""
     marked = [(trace.pop("legend_mark"), trace.get("name", "")) for trace in row.traces]
-    entries = [f'<span style="color:{colour}">■</span> {_text(name)}' for colour, name in marked if colour]
+    entries = [f'<span style="color:{colour}">■</span> {text_of(name)}' for colour, name in marked if colour]
     if not entries:
         return []
     return [
@@ -287,8 +184,8 @@ def _bands(data: RunData, time: TimeAxis, colours: dict[str, str]) -> list[Json]
             "layer": "below",
             "xref": "x",
             "yref": "paper",
-            "x0": _round(stretch.start_s / time.seconds),
-            "x1": _round(stretch.end_s / time.seconds),
+            "x0": rounded(stretch.start_s / time.seconds),
+            "x1": rounded(stretch.end_s / time.seconds),
             "y0": 0,
             "y1": 1,
             "fillcolor": colours[stretch.variant],
@@ -307,8 +204,8 @@ def _switch_lines(data: RunData, time: TimeAxis) -> list[Json]:
             "type": "line",
             "xref": "x",
             "yref": "paper",
-            "x0": _round(switch.at_s / time.seconds),
-            "x1": _round(switch.at_s / time.seconds),
+            "x0": rounded(switch.at_s / time.seconds),
+            "x1": rounded(switch.at_s / time.seconds),
             "y0": 0,
             "y1": 1,
             "line": {"width": 1, "dash": "dot", "color": "#888888"},
@@ -316,18 +213,3 @@ def _switch_lines(data: RunData, time: TimeAxis) -> list[Json]:
         for switch in data.summary.switches
         if switch.before is not None
     ]
-
-
-def _numbers(values: Floats, breaks: np.ndarray[Any, np.dtype[np.int64]] | None = None) -> list[float | None]:
-    if breaks is not None and breaks.size:
-        values = np.insert(values, breaks, np.nan)
-    return [_round(value) if value == value else None for value in values.tolist()]
-
-
-def _round(value: float) -> float:
-    return float(f"{value:.6g}")
-
-
-def _text(text: str) -> str:
-    """Plotly reads a little HTML in texts."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

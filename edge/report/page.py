@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from html import escape
 from importlib import resources
 from pathlib import Path
@@ -13,6 +12,8 @@ from edge.journal.reader import JournalReader
 from edge.journal.summary import RunSummary, Spread
 from edge.report.collect import RunData, collect
 from edge.report.figure import figure
+from edge.report.foretold_table import foretold_section
+from edge.report.markup import badge, table_of
 
 _MOST_LISTED = 500
 
@@ -57,6 +58,7 @@ def _page(data: RunData, plotly: str) -> str:
         "energy_note": _energy_note(summary),
         "thinned": _thinned(data),
         "variants": _variants(summary),
+        "foretold": foretold_section(data.foretold),
         "switches": _switches(summary),
         "events": _events(summary),
         "figure": drawing,
@@ -83,14 +85,14 @@ def _cards(summary: RunSummary) -> str:
         reused = f", {summary.reused:,} unchanged" if summary.reused else ""
         cards.append(("frame rate", f"{summary.fps:.2f} fps", f"{summary.skipped:,} skipped{reused}"))
     if not summary.energy_j:
-        cards.append(("energy", "unknown", _badge("unavailable")))
+        cards.append(("energy", "unknown", badge("unavailable")))
     for method, joules in summary.energy_j.items():
-        cards.append(("energy", _joules(joules), _badge(method) + f" ± {_joules(summary.uncertainty_j[method])}"))
+        cards.append(("energy", _joules(joules), badge(method) + f" ± {_joules(summary.uncertainty_j[method])}"))
         frames = sum(row.frames for row in summary.variants if row.method == method)
         seconds = sum(row.seconds for row in summary.variants if row.method == method)
-        cards.append(("energy a frame", f"{joules / frames * 1e3:,.1f} mJ", _badge(method)))
+        cards.append(("energy a frame", f"{joules / frames * 1e3:,.1f} mJ", badge(method)))
         if seconds:
-            cards.append(("mean power", f"{joules / seconds:,.2f} W", _badge(method)))
+            cards.append(("mean power", f"{joules / seconds:,.2f} W", badge(method)))
     if summary.miou is not None:
         cards.append(("accuracy", f"{summary.miou * 100:.1f} %", "mean mIoU of scored frames"))
     if summary.age_ms is not None:
@@ -104,14 +106,10 @@ def _cards(summary: RunSummary) -> str:
     )
 
 
-def _badge(method: str) -> str:
-    return f'<span class="badge {method}">{method}</span>'
-
-
 def _energy_note(summary: RunSummary) -> str:
     notes = []
     if "modelled" in summary.energy_j:
-        notes.append(f"Joules marked {_badge('modelled')} come from a model of the board, not from a meter.")
+        notes.append(f"Joules marked {badge('modelled')} come from a model of the board, not from a meter.")
     if summary.rails_included:
         notes.append(f"Rails included: {escape(', '.join(summary.rails_included))}.")
     if summary.energy_j:
@@ -141,7 +139,7 @@ def _variants(summary: RunSummary) -> str:
             escape(row.variant),
             escape(row.path),
             escape(row.precision),
-            _badge(row.method),
+            badge(row.method),
             f"{row.frames:,}",
             _number(row.fps, 2),
             _number(row.energy_j, 2),
@@ -154,7 +152,7 @@ def _variants(summary: RunSummary) -> str:
         )
         for row in summary.variants
     )
-    return _table(head, rows)
+    return table_of(head, rows)
 
 
 def _switches(summary: RunSummary) -> str:
@@ -171,7 +169,7 @@ def _switches(summary: RunSummary) -> str:
         )
         for row in shown
     )
-    table = _table(("at (s)", "from", "to", "reason", "cost (ms)"), rows, text_from=1)
+    table = table_of(("at (s)", "from", "to", "reason", "cost (ms)"), rows, text_from=1)
     return _details(f"Switches ({_of(len(shown), len(summary.switches))})", table)
 
 
@@ -180,7 +178,7 @@ def _events(summary: RunSummary) -> str:
         return ""
     shown = summary.events[-_MOST_LISTED:]
     rows = ((f"{row.at_s:,.1f}", row.level, escape(row.kind), escape(row.message)) for row in shown)
-    table = _table(("at (s)", "level", "kind", "message"), rows, text_from=1)
+    table = table_of(("at (s)", "level", "kind", "message"), rows, text_from=1)
     return _details(f"Events ({_of(len(shown), len(summary.events))})", table)
 
 
@@ -190,14 +188,6 @@ def _of(shown: int, there_are: int) -> str:
 
 def _details(title: str, content: str) -> str:
     return f"<details open><summary>{title}</summary>{content}</details>"
-
-
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]], text_from: int | None = None) -> str:
-    """A table; numbers stand to the right, also from `text_from` on unless that is given."""
-    kind = "" if text_from is None else ' class="texts"'
-    heads = "".join(f"<th>{cell}</th>" for cell in head)
-    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
-    return f'<div class="scroll"><table{kind}><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def _percentiles(spread: Spread | None, scale: float = 1.0) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+MOST_POINTS = 3000  # of one trace
 
 
 @dataclass(frozen=True)
