@@ -6,6 +6,8 @@ from typing import Any
 
 from edge.controller.contract import Controller, Decision, Observation
 
+_OF_ITS_CHOICE = ("accuracy", "max_fps", "source_fps", "shared_with", "share_of_dearer")
+
 
 class PinnedController:
     """Wraps a controller: while `pin` names a usable variant it wins, except over an emergency."""
@@ -21,8 +23,13 @@ class PinnedController:
         usable = any(c.id == self.pin and c.usable for c in seen.candidates)
         if decision.emergency or not usable:
             return state, decision
-        # The rate was found for the controller's own variant: by hand means every frame.
-        numbers = {name: value for name, value in decision.numbers.items() if name not in ("max_fps", "source_fps")}
+        # The rate was found for the controller's own variant: by hand means every frame. And what it foretells of its
+        # own variant would be read as foretold of this one.
+        numbers = {
+            name: value
+            for name, value in decision.numbers.items()
+            if name not in _OF_ITS_CHOICE and not name.startswith("expected_")
+        }
         return state, Decision(self.pin, "pinned by hand", numbers)
 
 

@@ -13,6 +13,7 @@ from edge.report.traces import PALETTE, Json, Row, TimeAxis, lines, named, numbe
 STRIP_PX = 96
 _STRIP_LINE_PX = 22  # what a variant's name needs: with less, every second one is left out
 _MOST_MARKED_SWITCHES = 1000
+_MOST_NAMED = 4  # more names do not fit above a narrow chart, and the first row has them in the same colours
 _GAP_PX = 34
 _MARGIN_PX = {"l": 130, "r": 24, "t": 12, "b": 56}
 
@@ -153,6 +154,8 @@ def _energy(data: RunData, time: TimeAxis, colours: dict[str, str]) -> list[Json
                 "y": numbers(series.means),
             }
         )
+    if len(data.energy_j) > _MOST_NAMED:
+        traces = [{**trace, "legend_mark": False} for trace in traces]
     return traces
 
 

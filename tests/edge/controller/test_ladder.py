@@ -100,6 +100,7 @@ def test_a_pin_wins_except_over_an_emergency() -> None:
     controller = PinnedController(LadderController(Limits(emergency_temperature_c=80, max_temperature_c=70)), "low")
     state, decision = controller.decide(controller.initial(), see(0, temperature_c=40.0))
     assert (decision.variant, decision.reason) == ("low", "pinned by hand")
+    assert (decision.numbers, decision.expected) == ({"temperature_c": 40.0}, {})  # none that are another variant's
     state, decision = controller.decide(state, see(1, temperature_c=90.0))
     assert (decision.variant, decision.emergency) == ("min", True)
     gone = PinnedController(LadderController(Limits()), "gone")

@@ -16,6 +16,7 @@ from boards.sensor import Method
 from edge.journal import JournalError, JournalReader
 from edge.report import write_report
 from edge.report.collect import MOST_POINTS, MOST_STRETCHES, collect
+from edge.report.figure import figure
 from edge.report.series import Buckets, Gathered
 from tests.edge.journal.made import START_NS, FakeClock, frames, open_journal
 
@@ -48,8 +49,8 @@ def test_a_short_run_is_drawn_frame_by_frame(tmp_path: Path) -> None:
     size = write_report(tmp_path / "j.db", tmp_path / "r.html")
     page = (tmp_path / "r.html").read_text()
     assert size == len(page.encode()) < 8_000_000
-    figure = _figure(page)
-    titles = {axis["title"]["text"] for name, axis in figure["layout"].items() if name.startswith("yaxis")}
+    drawing = _figure(page)
+    titles = {axis["title"]["text"] for name, axis in drawing["layout"].items() if name.startswith("yaxis")}
     assert titles == {
         "",
         "power (W)",
@@ -59,17 +60,29 @@ def test_a_short_run_is_drawn_frame_by_frame(tmp_path: Path) -> None:
         "accuracy<br>(mIoU of a frame, %)",
         "time (ms)",
     }
-    assert figure["layout"]["yaxis"]["dtick"] == 1  # every variant is named
+    assert drawing["layout"]["yaxis"]["dtick"] == 1  # every variant is named
     with JournalReader(tmp_path / "j.db") as reader:
         stored = list(reader.frames())
-    dots = [trace for trace in figure["data"] if trace.get("mode") == "markers" and trace["name"] != "switch"]
+    dots = [trace for trace in drawing["data"] if trace.get("mode") == "markers" and trace["name"] != "switch"]
     drawn = [y for trace in dots for y in trace["y"]]
     assert drawn == pytest.approx([(row.energy_uj or 0) / 1e6 for row in stored])
-    (switches,) = [trace for trace in figure["data"] if trace.get("name") == "switch"]
+    (switches,) = [trace for trace in drawing["data"] if trace.get("name") == "switch"]
     assert switches["text"][1] == "path-&lt;0&gt; → path-&lt;1&gt;<br>reason 1 &lt;/script&gt;"
     assert 'class="badge modelled"' in page
     assert "reason 1 &lt;/script&gt;" in page
     assert "http" not in page.replace(page[page.index("<script>") : page.rindex("const figure")], "")
+
+
+@pytest.mark.parametrize(("variants", "named"), [(4, True), (5, False)])
+def test_variants_are_named_above_their_energies_while_they_fit(tmp_path: Path, variants: int, named: bool) -> None:
+    with open_journal(tmp_path / "j.db", FakeClock()) as journal:
+        numbers = [journal.register_variant(f"v{number}", "p") for number in range(variants)]
+        journal.start_run("simulated", "demo")
+        for place, number in enumerate(numbers):
+            journal.append_frames(frames(5, number, first=5 * place))
+    with JournalReader(tmp_path / "j.db") as reader:
+        drawing = figure(collect(reader, reader.run()))
+    assert any("v3" in note["text"] for note in drawing["layout"]["annotations"]) is named
 
 
 def test_unknown_energy_is_called_unknown(tmp_path: Path) -> None:
