@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -18,8 +19,6 @@ from edge.errors import UsageError
 if TYPE_CHECKING:
     from edge.daemon import Daemon, RunOptions, Summary
     from edge.service import Manager, Reporter
-
-_PRIORITIES = {"critical": 2, "error": 3, "warning": 4, "switch": 5}  # syslog's; the rest is information
 
 _RUN_HELP = """Stream a camera through a bundle, switch variants by power, heat and battery, keep every frame's energy.
 
@@ -70,6 +69,7 @@ def run(
     from edge.control import default_socket
     from edge.daemon import RunOptions
     from edge.journal.place import default_journal
+    from edge.service_log import ServiceLog
 
     settings = load_config(config)
     options = RunOptions(
@@ -85,7 +85,7 @@ def run(
         threads=threads,
         wait_for_camera=service,
     )
-    log = log_line if service else None
+    log = ServiceLog(_to_stderr, time.monotonic).line if service else None
     summary = serve(options, overlay=overlay, quiet=quiet or as_json or service, log=log)
     print(json.dumps(summary.as_dict()) if as_json else describe(summary))
 
@@ -99,9 +99,8 @@ def bundle_folder(bundle: Path) -> Path:
     return bundle
 
 
-def log_line(level: str, line: str) -> None:
-    """A line for the system's log, with its priority in front as sd-daemon(3) has it."""
-    print(f"<{_PRIORITIES.get(level, 6)}>{line.strip()}", file=sys.stderr, flush=True)
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _needed(value: Any, option: str, key: str) -> Any:
@@ -126,7 +125,7 @@ def serve(
     from edge.service import manager
     from edge.view import TerminalView
 
-    notes: list[Callable[[str], None]] = [lambda line: print(line, file=sys.stderr, flush=True)]
+    notes: list[Callable[[str], None]] = [_to_stderr]
 
     def note(level: str, line: str) -> None:
         if not quiet or level in ("warning", "error", "critical"):
