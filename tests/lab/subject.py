@@ -61,7 +61,7 @@ class Subject:
 
     def install(self, deb: Path) -> Installation:
         """Install a package, which starts its service, and wait until that has come up, as far as it does."""
-        self._drop_in("patience", PATIENCE)
+        self.drop_in("patience", PATIENCE)
         place = self.machine.put(deb)
         began = time.monotonic()
         rc, out = self.machine.run(f"dpkg -i {place}", timeout_s=INSTALL_TIMEOUT_S)
@@ -75,7 +75,7 @@ class Subject:
         """The lab's bundle and configuration, and a watchdog that bites sooner; the service is restarted."""
         bundle = write_bundle_into(self.machine)
         self.machine.ok(f"mkdir -p {BUNDLE} && cp {bundle}/* {BUNDLE}/")
-        self._drop_in("watchdog", DROP_IN)
+        self.drop_in("watchdog", DROP_IN)
         self.write_config(text)
         self.restart()
 
@@ -91,7 +91,7 @@ class Subject:
         """The service's configuration; it reads it at its next start or reload."""
         self.machine.ok(f"cat > /etc/joulepath/config.toml <<'END'\n{text}END\n")
 
-    def _drop_in(self, name: str, text: str) -> None:
+    def drop_in(self, name: str, text: str) -> None:
         self.machine.ok(f"mkdir -p {DROP_INS} && cat > {DROP_INS}/{name}.conf <<'END'\n{text}END\n")
 
     # -- how it fares -----------------------------------------------------------------------------------------

@@ -1,14 +1,17 @@
 """What a day at ten frames a second writes to an amd64 board's disk: journal, log, and all that the file system adds.
 
-The service's state has a disk of its own here, so that what Debian writes to its own (its log, its timers: 20 to 60 MB
-a day, in bursts) is in no figure. What the service adds there, its own lines in the system's log, is told beside it.
+The service's state has a disk of its own here. What the system's disk gets has other authors: Debian's timers, and the
+emulated camera, whose driver prints a kernel warning with its call trace every few minutes here ("schedule_timeout:
+wrong timeout value", found with the kernel's writeback trace points). So what the service has a part in there is asked
+for by itself: what its processes write, and its lines in the system's log.
 """
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import pytest
@@ -22,16 +25,16 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(3600)]
 
 COMMIT_S = 120  # the default commit interval
 ROOM_BYTES = 4_000_000  # the log has its room after the fourth commit (edge/journal/reserve.py)
-WINDOWS_S = (COMMIT_S, 3 * COMMIT_S)
-SETTLE_S = 35  # until the kernel has written what the end of the service left in memory
-IDLE_S = 120
+WINDOWS_S = (COMMIT_S, 2 * COMMIT_S)
 BACKS_A_DAY = 24  # a log of 2000 pages is full after an hour or more of 10 frames a second
+ROLL_UPS_A_DAY = 72  # with each tenth commit, so in no window of minutes; calculated
+PAGE_BYTES = 4096
 STATE = "/var/lib/joulepath"
 CHECKPOINT = (
     f'python3 -c \'import sqlite3; print(sqlite3.connect("{STATE}/journal.db")'
     '.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone())\' && sync'
 )
-ROW_BYTES = 60  # a frame's row in the log and again in the database; what a slower camera did not write is added
+ROW_BYTES = 62  # a frame's row in the log and again in the database; what a slower camera did not write is added
 FPS = 10.0
 DAY_S = 86_400
 MOST_MB_A_DAY = 200
@@ -39,26 +42,28 @@ MOST_MB_A_DAY = 200
 
 @dataclass(frozen=True)
 class Count:
-    """So far: the guest's seconds, bytes given to the state's disk and to the system's, frames served."""
+    """So far: the guest's seconds, bytes given to the state's disk, bytes that the service's own processes gave to the
+    system's, its lines in the system's log, frames served."""
 
     seconds: float
     state: int
     system: int
+    lines: int
     frames: int
+
+    def __sub__(self, before: Count) -> Count:
+        return Count(*(getattr(self, each.name) - getattr(before, each.name) for each in fields(self)))
+
+    def __add__(self, other: Count) -> Count:
+        return Count(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
 
 
 @dataclass(frozen=True)
 class Window:
-    """A stretch of serving, and what the way of its log back into the database wrote."""
+    """A stretch of serving, and what the way of its log back into the database wrote, in bytes."""
 
-    began: Count
-    ended: Count
+    served: Count
     back: int
-
-    @property
-    def seconds(self) -> float:
-        """How long it was, by the guest's clock."""
-        return self.ended.seconds - self.began.seconds
 
 
 @pytest.fixture
@@ -76,11 +81,23 @@ def board(lab_folder: Path) -> Iterator[Subject]:
         machine.call("board.load_all", timeout_s=120)
         machine.ok(f"systemctl stop joulepath && mount /dev/vdb {STATE}")
         subject = Subject(machine)
-        own = f"commit_interval_s = {COMMIT_INTERVAL_S}"
-        subject.write_config(CONFIG.replace(own, f"commit_interval_s = {COMMIT_S}"))
+        subject.drop_in("accounting", "[Service]\nIOAccounting=yes\n")
         subject.restart()
-        subject.until("a stream", lambda s: s["camera"] == "streaming" and s["journal"] == "writing")
+        subject.until_true("the log to have its room", lambda: _log_bytes(subject) > ROOM_BYTES)
+        _commit_each(subject, COMMIT_S)
         yield subject
+
+
+def _commit_each(board: Subject, seconds: int) -> None:
+    """Another commit interval. The daemon is killed for it: a writer that closes in order takes the log away, and its
+    room would come back only with the fourth commit."""
+    own = f"commit_interval_s = {COMMIT_INTERVAL_S}"
+    board.write_config(CONFIG.replace(own, f"commit_interval_s = {seconds}"))
+    daemon = board.daemon()
+    board.machine.call("service.signal_process", pid=daemon, number=signal.SIGKILL)
+    board.restarted(daemon)
+    board.until("a stream", lambda s: s["camera"] == "streaming" and s["journal"] == "writing")
+    assert _log_bytes(board) > ROOM_BYTES
 
 
 def test_what_a_day_writes(board: Subject) -> None:
@@ -90,41 +107,44 @@ def test_what_a_day_writes(board: Subject) -> None:
     to go back after a short window and after a long one: a part of what that writes grows with the rows, the other
     comes with each way back, however long the log.
     """
-    board.until_true("the log to have its room", lambda: _log_bytes(board) > ROOM_BYTES, timeout_s=10 * COMMIT_S)
     _way_back(board)  # what a start writes is no part of a day
     short, long = (_window(board, seconds) for seconds in WINDOWS_S)
-    seconds = short.seconds + long.seconds
-    state, system, frames = (
-        sum(getattr(one.ended, name) - getattr(one.began, name) for one in (short, long)) / seconds
-        for name in ("state", "system", "frames")
-    )
-    missing = ROW_BYTES * max(0.0, FPS - frames)
-    back_a_s = (long.back - short.back) / (long.seconds - short.seconds)
-    each_back = max(0.0, short.back - back_a_s * short.seconds)
-    forward_mb = _mb_a_day(state + missing)
+    served = short.served + long.served
+    missing = ROW_BYTES * max(0.0, FPS - served.frames / served.seconds)
+    back_a_s = (long.back - short.back) / (long.served.seconds - short.served.seconds)
+    each_back = max(0.0, short.back - back_a_s * short.served.seconds)
+    roll_up = _roll_up_bytes(board)
+    forward_mb = _mb_a_day(served.state / served.seconds + missing)
     back_mb = _mb_a_day(back_a_s + missing) + BACKS_A_DAY * each_back / 1e6
+    roll_ups_mb = ROLL_UPS_A_DAY * roll_up / 1e6
+    system_mb = _mb_a_day(served.system / served.seconds)
+    whole_mb = forward_mb + back_mb + roll_ups_mb + system_mb
     told = (
-        f"{forward_mb + back_mb:.0f} MB a day at 10 frames/s ({frames:.1f} measured over {seconds:.0f} s):"
-        f" {forward_mb:.0f} as it goes, {back_mb:.0f} when the log goes back ({short.back / 1e3:.0f} kB after"
-        f" {short.seconds:.0f} s, {long.back / 1e3:.0f} kB after {long.seconds:.0f} s). Debian's own disk:"
-        f" {_mb_a_day(system):.0f} MB a day with the service, {_without_the_service_mb(board):.0f} without"
+        f"{whole_mb:.0f} MB a day at 10 frames/s ({served.frames / served.seconds:.1f} measured over"
+        f" {served.seconds:.0f} s): {forward_mb:.0f} as it goes, {back_mb:.0f} when the log goes back"
+        f" ({short.back / 1e3:.0f} kB after {short.served.seconds:.0f} s, {long.back / 1e3:.0f} kB after"
+        f" {long.served.seconds:.0f} s), {roll_ups_mb:.1f} of roll-ups ({roll_up / 1e3:.0f} kB each), {system_mb:.1f}"
+        f" by the service on Debian's own disk, and {served.lines} of its lines in the system's log"
     )
     print(told)
     assert long.back > short.back > 0, told
-    assert forward_mb + back_mb <= MOST_MB_A_DAY, told
+    assert whole_mb <= MOST_MB_A_DAY, told
+    assert served.system == 0, told
+    assert served.lines == 0, told  # nothing happens, so nothing is told
 
 
 def _window(board: Subject, seconds: float) -> Window:
     began = _so_far(board)
     time.sleep(seconds)
     board.machine.ok("sync")
-    return Window(began, _so_far(board), _way_back(board))
+    return Window(_so_far(board) - began, _way_back(board))
 
 
 def _so_far(board: Subject) -> Count:
-    frames = board.status()["frames"]
-    state, system = (board.machine.call("disk.written_bytes", disk=disk) for disk in ("vdb", "vda"))
-    return Count(board.now_ns() / 1e9, state, system, frames)
+    frames, machine = board.status()["frames"], board.machine
+    state = machine.call("disk.written_bytes", disk="vdb")
+    system = machine.call("service.written_bytes", disk="vda")
+    return Count(board.now_ns() / 1e9, state, system, machine.call("service.lines_in_the_log"), frames)
 
 
 def _log_bytes(board: Subject) -> int:
@@ -138,12 +158,11 @@ def _way_back(board: Subject) -> int:
     return _so_far(board).state - began
 
 
-def _without_the_service_mb(board: Subject) -> float:
-    board.machine.ok(f"systemctl stop joulepath && sync && sleep {SETTLE_S} && sync", timeout_s=SETTLE_S + 60)
-    began = board.machine.call("disk.written_bytes")
-    time.sleep(IDLE_S)
-    board.machine.ok("sync")
-    return _mb_a_day((board.machine.call("disk.written_bytes") - began) / IDLE_S)
+def _roll_up_bytes(board: Subject) -> int:
+    """What writing all roll-ups of the run takes, in the log and in the database: pages two thirds full, as SQLite's
+    trees are at the least after inserts in disorder, and one for the level above them."""
+    pages = 1 + -(-int(board.journal("rollup_bytes")) * 3 // (2 * PAGE_BYTES))
+    return 2 * pages * PAGE_BYTES
 
 
 def _mb_a_day(bytes_a_s: float) -> float:

@@ -86,6 +86,13 @@ def frames(run_id: int | None = None, path: str = PATH) -> dict[str, Any]:
     }
 
 
+def rollup_bytes(path: str = PATH) -> int:
+    """About what the last run's roll-ups take: histograms, and 64 bytes for the rest of each row."""
+    with _reader(path) as reader:
+        query = "SELECT sum(64 + coalesce(length(histogram), 0)) FROM rollup WHERE run_id = ?"
+        return int(reader.query(query, (reader.run().id,))[0][0] or 0)
+
+
 def integrity(path: str = PATH) -> str:
     """SQLite's own verdict over the whole file: ``ok``."""
     with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)) as connection:

@@ -71,6 +71,25 @@ def memory() -> dict[str, int]:
     }
 
 
+def written_bytes(disk: str) -> int:
+    """What the service's processes gave a disk to write, late writing by the kernel included; IOAccounting is on.
+
+    Linux, Documentation/admin-guide/cgroup-v2.rst, "io.stat" and "Writeback".
+    """
+    device = Path(f"/sys/block/{disk}/dev").read_text().strip()
+    for line in (CGROUP / "io.stat").read_text().splitlines():
+        name, *pairs = line.split()
+        if name == device:
+            return int(dict(pair.split("=") for pair in pairs)["wbytes"])
+    return 0
+
+
+def lines_in_the_log() -> int:
+    """How many lines of the service's own the system's log holds."""
+    command = ["journalctl", f"_SYSTEMD_UNIT={UNIT}", "-o", "cat", "--no-pager", "-q"]
+    return len(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines())
+
+
 def monotonic_ns() -> int:
     """The clock of the journal's times."""
     return time.monotonic_ns()
