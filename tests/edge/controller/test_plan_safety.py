@@ -18,6 +18,7 @@ from edge.controller.goals import Goals
 from edge.controller.plan import PlanningController, PlanState
 from edge.controller.plan.options import choice
 from edge.controller.sanity import believable
+from tests.edge.controller.extent import extent
 from tests.edge.controller.seen import SECOND, STEPS, VARIANTS, frames, observation
 
 GOALS = st.builds(
@@ -243,13 +244,13 @@ def grown(count: int) -> tuple[int, int]:
         state, decision = controller.decide(state, seen)
         running = decision.variant
         if number == count // 10:
-            early = len(pickle.dumps(state))
-    return early, len(pickle.dumps(state))
+            early = extent(state)
+    return early, extent(state)
 
 
 def test_the_state_does_not_grow() -> None:
     early, late = grown(5_000)
-    assert late <= early + 200
+    assert late <= early + 100
 
 
 def test_too_hot_it_stays_on_one_of_two_that_draw_alike() -> None:
