@@ -52,8 +52,8 @@ check: $(HOST_ENV)/.stamp  ## format, lint, types
 	$(HOST_ENV)/bin/mypy
 
 lab: $(HOST_ENV)/.stamp    ## emulated boards with real kernel drivers and a real systemd; see tests/lab/README.md
-	$(HOST_ENV)/bin/python -m pytest tests/lab -m 'lab and not image' -v --timeout 3600 -rP -n 2 --dist loadfile \
-	  --no-loadscope-reorder
+	$(HOST_ENV)/bin/python -m pytest tests/lab -m "lab and not image" -v --timeout 3600 -rP -n 2 --dist loadgroup \
+	  --no-loadscope-reorder --durations 8
 
 lab-image: $(HOST_ENV)/.stamp  ## the flashable image, booted
 	$(HOST_ENV)/bin/python -m pytest tests/lab/test_image.py -m lab -v --timeout 7200
