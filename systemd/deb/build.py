@@ -25,7 +25,7 @@ from dists import ARCHITECTURES, DISTS, Dist
 from failure import BuildError, run
 
 ROOT = Path(__file__).resolve().parents[2]
-_SMALL, _FAST = ("-Zxz",), ("-Zgzip", "-z0")  # lintian refuses -Znone
+_SMALL, _FAST = ("-Zxz",), ("-Zgzip", "-z1")  # lintian refuses -Znone, which -z0 comes to
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
 def build(dist: Dist, arch: str, out: Path, root: Path = ROOT, *, fast: bool = False) -> Path:
     """The package for `dist` and `arch` ("arm64", "amd64") in `out`. Raises BuildError.
 
-    `fast` leaves compression out: packed and unpacked sooner and several times as large, for trying things out.
+    `fast` packs with gzip: a third of the time and half as much again in size, for trying things out.
     """
     started = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
