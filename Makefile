@@ -53,7 +53,7 @@ check: $(HOST_ENV)/.stamp  ## format, lint, types
 
 # Two boards side by side, their files chosen so that both end at about the same time: the day waits for most of its
 # minutes and leaves the processor to the other board. What is not named for the first one runs on the second.
-LAB_FIRST := tests/lab/test_day.py tests/lab/test_servicecuts.py tests/lab/test_faults.py
+LAB_FIRST := tests/lab/test_day.py tests/lab/test_servicecuts.py tests/lab/test_watchdog.py tests/lab/test_faults.py
 LAB := $(HOST_ENV)/bin/python -m pytest -m 'lab and not image' -v --timeout 3600 -rP --durations 8
 
 lab: $(HOST_ENV)/.stamp    ## emulated boards with real kernel drivers and a real systemd; see tests/lab/README.md
