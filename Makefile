@@ -56,13 +56,13 @@ check: $(HOST_ENV)/.stamp  ## format, lint, types
 LAB_FIRST := tests/lab/test_day.py tests/lab/test_servicecuts.py tests/lab/test_watchdog.py tests/lab/test_faults.py
 LAB := $(HOST_ENV)/bin/python -m pytest -m 'lab and not image' -v --timeout 3600 -rP --durations 8
 
-lab: $(HOST_ENV)/.stamp    ## emulated boards with real kernel drivers and a real systemd; see tests/lab/README.md
+lab:            ## emulated boards with real kernel drivers and a real systemd; see tests/lab/README.md
 	$(MAKE) --jobs 2 lab-first lab-second
 
-lab-first:
+lab-first: $(HOST_ENV)/.stamp
 	$(LAB) $(LAB_FIRST)
 
-lab-second:
+lab-second: $(HOST_ENV)/.stamp
 	$(LAB) tests/lab $(LAB_FIRST:%=--ignore=%)
 
 lab-image: $(HOST_ENV)/.stamp  ## the flashable image, booted
