@@ -16,6 +16,7 @@ BUNDLE = "/opt/joulepath-lab/bundle"
 CAMERA = "/dev/video0:180x320@10"
 COMMIT_INTERVAL_S = 2.0
 WATCHDOG_S = 20
+LOG_ROOM_BYTES = 4_000_000  # the journal's log has its room after the fourth commit (edge/journal/reserve.py)
 # The demo network computes for minutes a frame under emulation, so the lab's network is a few thousand operations; all
 # else is as it is shipped.
 CONFIG = f"""\

@@ -16,19 +16,19 @@ from pathlib import Path
 
 import pytest
 
+from edge.journal.schema import PAGE_BYTES
 from tests.lab.fixtures import MEMORY_MIB, installed_system
 from tests.lab.machine import Machine, Settings
-from tests.lab.subject import COMMIT_INTERVAL_S, CONFIG, Subject
+from tests.lab.subject import COMMIT_INTERVAL_S, CONFIG, LOG_ROOM_BYTES, Subject
 from tests.lab.tools import checked
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(3600)]
 
 COMMIT_S = 120  # the default commit interval
-ROOM_BYTES = 4_000_000  # the log has its room after the fourth commit (edge/journal/reserve.py)
 WINDOWS_S = (COMMIT_S, 2 * COMMIT_S)
 BACKS_A_DAY = 24  # a log of 2000 pages is full after an hour or more of 10 frames a second
 ROLL_UPS_A_DAY = 72  # with each tenth commit, so in no window of minutes; calculated
-PAGE_BYTES = 4096
+BLOCK_BYTES = 4096  # what the file system writes at the least
 LAST_OF_A_START = "tiny_plain.tflite: 1 of 1 variants ready"  # a start's last line in the system's log
 STATE = "/var/lib/joulepath"
 CHECKPOINT = (
@@ -84,7 +84,7 @@ def board(lab_folder: Path) -> Iterator[Subject]:
         subject = Subject(machine)
         subject.drop_in("accounting", "[Service]\nIOAccounting=yes\n")
         subject.restart()
-        subject.until_true("the log to have its room", lambda: _log_bytes(subject) > ROOM_BYTES)
+        subject.until_true("the log to have its room", lambda: _log_bytes(subject) > LOG_ROOM_BYTES)
         _commit_each(subject, COMMIT_S)
         yield subject
 
@@ -99,7 +99,7 @@ def _commit_each(board: Subject, seconds: int) -> None:
     board.restarted(daemon)
     board.until("a stream", lambda s: s["camera"] == "streaming" and s["journal"] == "writing")
     board.until_true("every variant", lambda: board.log(200).count(LAST_OF_A_START) > told)
-    assert _log_bytes(board) > ROOM_BYTES
+    assert _log_bytes(board) > LOG_ROOM_BYTES
 
 
 def test_what_a_day_writes(board: Subject) -> None:
@@ -144,9 +144,13 @@ def _window(board: Subject, seconds: float) -> Window:
 
 def _so_far(board: Subject) -> Count:
     frames, machine = board.status()["frames"], board.machine
-    state = machine.call("disk.written_bytes", disk="vdb")
+    state = _state_bytes(board)
     system = machine.call("service.written_bytes", disk="vda")
     return Count(board.now_ns() / 1e9, state, system, machine.call("service.lines_in_the_log"), frames)
+
+
+def _state_bytes(board: Subject) -> int:
+    return int(board.machine.call("disk.written_bytes", disk="vdb"))
 
 
 def _log_bytes(board: Subject) -> int:
@@ -155,16 +159,20 @@ def _log_bytes(board: Subject) -> int:
 
 def _way_back(board: Subject) -> int:
     """Bytes that the whole log's way into the database writes."""
-    began = _so_far(board).state
+    began = _state_bytes(board)
     board.machine.ok(CHECKPOINT)
-    return _so_far(board).state - began
+    return _state_bytes(board) - began
 
 
 def _roll_up_bytes(board: Subject) -> int:
-    """What writing all roll-ups of the run takes, in the log and in the database: pages two thirds full, as SQLite's
-    trees are at the least after inserts in disorder, and one for the level above them."""
-    pages = 1 + -(-int(board.journal("rollup_bytes")) * 3 // (2 * PAGE_BYTES))
-    return 2 * pages * PAGE_BYTES
+    """What writing all roll-ups of the run takes: SQLite's pages two thirds full, as its trees are at the least after
+    inserts in disorder, and one for the level above them; in the log one after another, in the database each in a block
+    of its own. The run has to end for it: its roll-ups are written then, and before only with the tenth commit."""
+    board.machine.ok("systemctl stop joulepath", timeout_s=120)
+    held = int(board.journal("rollup_bytes"))
+    assert held > 0
+    pages = 1 + -(-held * 3 // (2 * PAGE_BYTES))
+    return pages * (PAGE_BYTES + BLOCK_BYTES)
 
 
 def _mb_a_day(bytes_a_s: float) -> float:

@@ -18,6 +18,7 @@ import pytest
 
 from tests.edge.tiny import write_bundle
 from tests.lab.image_boot import Board
+from tests.lab.subject import LOG_ROOM_BYTES
 
 pytestmark = [pytest.mark.lab, pytest.mark.image, pytest.mark.timeout(7200)]
 
@@ -45,7 +46,6 @@ PATIENCE = "[Service]\\nTimeoutStartSec=1h\\nWatchdogSec=15min\\n"
 BROKEN_WIFI = 'country=DE\nnetwork={\n\tssid="home"\n\tpsk="never-to-be-logged"\n'
 DAY_S = 86_400
 DAY_LIMIT_BYTES = 200e6
-LOG_ROOM_BYTES = 4_000_000
 
 
 @pytest.fixture(scope="module")
@@ -221,7 +221,7 @@ def test_a_day_at_ten_frames_a_second_writes_little(board: Board) -> None:
     """Emulation serves no 10 frames a second, so the day has two parts: the system, with the service and without, and
     hours of frames through the journal's own writer on JPDATA, every commit real and only their clock made up."""
     window_s, simulated_s = 240, 4 * 3600
-    # What a start writes is no part of a day: with its fourth commit the log takes its room (edge/journal/reserve.py).
+    # What a start writes is no part of a day.
     until(lambda: log_bytes(board) > LOG_ROOM_BYTES, 1200, "the log to have its room")
     before, frames_before = written_bytes(board), frames(board)
     time.sleep(window_s)
